@@ -1,0 +1,3 @@
+//! The config file.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! The declarative connector engine.
+
+pub mod api;
