@@ -22,6 +22,9 @@ pub trait System: Send + Sync {
     /// `Failure` of class `Invalid` when the entity cannot be served at all.
     fn capabilities(&self, entity: &str) -> Result<Capabilities, Failure>;
 
+    /// Names what its definition means, as text: a changed one needs a new acceptance (P9).
+    fn definition(&self) -> String;
+
     /// Who we are there and what the clock says: tenant, principal, clock offset.
     fn probe(&self) -> BoxFuture<'_, Result<Probe, Failure>>;
 

@@ -391,6 +391,40 @@ impl Store {
         )
     }
 
+    /// Why a link is due.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn due_why(&self, link: i64) -> Result<Option<String>> {
+        self.maybe("SELECT why FROM due WHERE link = ?1", [link], |row| row.get(0))
+    }
+
+    /// A link waits for something that wakes it ([`Store::wake`]); it is looked at again after an hour anyway.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn wait(&self, link: i64, at: Timestamp, why: &str) -> Result<()> {
+        let later = at.saturating_add(SignedDuration::from_hours(1)).unwrap_or(at);
+        self.run(
+            "INSERT INTO due (link, since, not_before, why) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (link) DO UPDATE SET not_before = excluded.not_before, why = excluded.why",
+            params![link, time_text(at), time_text(later), why],
+        )?;
+        Ok(())
+    }
+
+    /// What links waited for has come: those whose reason starts with this text are due now.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn wake(&self, why: &str, at: Timestamp) -> Result<()> {
+        self.run(
+            "UPDATE due SET not_before = ?2 WHERE why LIKE ?1 || '%' AND not_before > ?2",
+            params![why, time_text(at)],
+        )?;
+        Ok(())
+    }
+
     /// A link was looked at.
     ///
     /// # Errors

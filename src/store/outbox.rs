@@ -320,6 +320,19 @@ impl Store {
         Ok(())
     }
 
+    /// The record of this write was found changed under it: the next write to it starts with that count, so
+    /// that a record which is always changed meanwhile is parked in the end.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn lost_races(&self, link: i64, side: &str, since: Timestamp) -> Result<u64> {
+        self.count(
+            "SELECT count(*) FROM write WHERE link = ?1 AND side = ?2 AND op = 'update' AND state = 'superseded' \
+             AND attempts > 0 AND closed_at >= ?3",
+            params![link, side, time_text(since)],
+        )
+    }
+
     /// The record that a create made or found.
     ///
     /// # Errors

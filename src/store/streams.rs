@@ -187,6 +187,24 @@ impl Store {
         Ok(())
     }
 
+    /// A stream could not even be opened.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn stream_failed(&self, stream: i64, why: &str, at: Timestamp) -> Result<()> {
+        self.run("UPDATE stream SET failure = ?2, failed_at = ?3 WHERE id = ?1", params![stream, why, time_text(at)])?;
+        Ok(())
+    }
+
+    /// The system no longer knows the cursor: the next listing starts again.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn forget_cursor(&self, stream: i64) -> Result<()> {
+        self.run("UPDATE stream SET cursor = NULL WHERE id = ?1", [stream])?;
+        Ok(())
+    }
+
     /// Listings that a crash left open.
     ///
     /// # Errors

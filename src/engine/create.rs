@@ -1,0 +1,202 @@
+//! Sends one create (P4): look for our mark, look for the key, intend, create once, account.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::apply::{Sending, Sent};
+use super::confirm::account;
+use super::context::Context;
+use super::intake::take_record;
+use super::view::{LinkView, raw_for};
+use super::{Engine, Result};
+use crate::connector::api::{FindPaths, NewRecord};
+use crate::core::record::{Record, Values};
+use crate::core::spec::SideIx;
+use crate::core::value::Value;
+use crate::store::mirror::Cause;
+use crate::store::outbox::{Write, WriteState};
+use crate::store::{Result as StoreResult, Store};
+
+/// Everything a create needs, or why it is not wanted (any more).
+enum Wanted {
+    /// Create with these values; or adopt what has these key values.
+    Yes { values: Values, keys: Vec<(String, serde_json::Value)> },
+    /// Decided again.
+    No(String),
+    /// Cannot be written.
+    Unwritable(String),
+}
+
+impl Engine {
+    pub(super) async fn send_create(&self, one: &Sending) -> Result<Sent> {
+        let Some(mark) = one.write.mark.clone() else {
+            return self.settle(one, WriteState::Parked, "refused", "it carries no mark", None).await;
+        };
+        let (ctx, write, side) = (Arc::clone(&one.ctx), one.write.clone(), one.side);
+        let wanted = self.store.transact(move |store| wanted(&ctx, store, side, &write)).await?;
+        let (values, keys) = match wanted {
+            Wanted::Yes { values, keys } => (values, keys),
+            Wanted::No(why) => return self.overtaken(one, &why).await,
+            Wanted::Unwritable(why) => {
+                let why = format!("{why}. Nothing was sent; it is tried again when the value or the config changes");
+                return self.settle(one, WriteState::Parked, "refused", &why, None).await;
+            }
+        };
+        if one.write.attempts > 0
+            && let [record] = one.port.entity.find_marked(&mark).await?.as_slice()
+        {
+            return self.adopt_record(one, record, "found").await;
+        }
+        if let Some(sent) = self.look_up_key(one, &keys).await? {
+            return Ok(sent);
+        }
+        self.intend(one, Vec::new()).await?;
+        let written = one.port.entity.create(&NewRecord { values, mark: mark.clone() }).await?;
+        let record = match (written.record, written.id) {
+            (Some(record), _) => Some(record),
+            (None, Some(id)) => super::update::found(one.port.entity.get(&id).await?),
+            (None, None) => one.port.entity.find_marked(&mark).await?.into_iter().next(),
+        };
+        match record {
+            Some(record) => self.adopt_record(one, &record, if written.existed { "found" } else { "confirmed" }).await,
+            None => {
+                let why = "it was accepted, but the new record cannot be read yet. It will be looked up by its mark";
+                self.settle(one, WriteState::Uncertain, "unknown", why, Some(SignedDuration::from_secs(5))).await
+            }
+        }
+    }
+
+    /// Never a blind create on a business key: what a person made meanwhile is adopted, several are asked about.
+    async fn look_up_key(&self, one: &Sending, keys: &[(String, serde_json::Value)]) -> Result<Option<Sent>> {
+        let searchable = |path: &String| match &one.port.capabilities.find {
+            FindPaths::None => false,
+            FindPaths::Any => true,
+            FindPaths::Some(paths) => paths.contains(path),
+        };
+        let [(path, value)] = keys else { return Ok(None) };
+        if !searchable(path) {
+            return Ok(None);
+        }
+        let found = one.port.entity.find(path, value).await?;
+        let alive: Vec<&Record> = found.iter().filter(|record| !record.archived).collect();
+        match alive.as_slice() {
+            [] => Ok(None),
+            [record] => {
+                let (name, side, rid) = (one.write.sync.clone(), one.write.side.clone(), record.id.clone());
+                let taken = self.store.transact(move |store| store.link_of(&name, &side, &rid)).await?;
+                if let Some(link) = taken {
+                    let why = format!("{} {} has this key already and belongs to link {link}", one.write.side, record.id);
+                    return self.settle(one, WriteState::Parked, "refused", &why, None).await.map(Some);
+                }
+                let (ctx, side, stream, record) =
+                    (Arc::clone(&one.ctx), one.write.side.clone(), one.write.stream, (*record).clone());
+                let now = self.clock.now();
+                self.store
+                    .transact(move |store| {
+                        store.observe(stream, &record, None, Cause::Read, now)?;
+                        take_record(&ctx, store, &side, stream, &record.id)
+                    })
+                    .await?;
+                // It is a candidate now; matching joins it to this link by its key.
+                self.overtaken(one, "a record with this key was made there meanwhile: it is linked instead").await.map(Some)
+            }
+            several => {
+                let ids: Vec<&str> = several.iter().map(|record| record.id.as_str()).collect();
+                let why = format!("several records there have this key: {}. None is made or linked", ids.join(", "));
+                self.settle(one, WriteState::Parked, "refused", &why, None).await.map(Some)
+            }
+        }
+    }
+
+    /// The record that a create made (or is found to have made) joins the link.
+    pub(super) async fn adopt_record(&self, one: &Sending, record: &Record, event: &'static str) -> Result<Sent> {
+        let (ctx, write, side, record) = (Arc::clone(&one.ctx), one.write.clone(), one.side, record.clone());
+        let now = self.clock.now();
+        self.store
+            .transact(move |store| {
+                store.observe(write.stream, &record, None, Cause::Confirm, now)?;
+                store.set_write_record(write.id, &record.id)?;
+                store.join(&write.sync, write.link, &write.side, write.stream, &record.id, now)?;
+                seed_bases(&ctx, store, &write, side, &record)?;
+                let write = Write { rid: Some(record.id.clone()), ..write };
+                store.audit(&write, event, |_| None, &write.reason, now)?;
+                store.move_write(write.id, WriteState::Done, None, None, now)?;
+                store.mark_due(write.link, now, std::time::Duration::ZERO, "confirmed")?;
+                store.wake(&format!("waits for a record of {}", write.sync), now)
+            })
+            .await?;
+        Ok(Sent::Done)
+    }
+}
+
+/// A fresh member has shown nothing before: fields that were sent start from blank and are accounted for like
+/// any write, the others from what the record shows. Fields that a create cannot set are thereby behind and
+/// are written next.
+fn seed_bases(ctx: &Context, store: &Store, write: &Write, side: SideIx, record: &Record) -> StoreResult<()> {
+    let Some(view) = LinkView::load(ctx, store, write.link)? else { return Ok(()) };
+    let seen = super::view::seen_of(ctx, store, side, record)?;
+    for unit in &ctx.spec.units {
+        let base: Option<Vec<Value>> = unit
+            .fields
+            .iter()
+            .map(|ix| match seen.get(*ix)? {
+                _ if ctx.spec.fields.get(*ix).is_some_and(|field| write.fields.contains_key(&field.name)) => {
+                    Some(Value::Null)
+                }
+                crate::core::value::Seen::Value(value) => Some(value.clone()),
+                crate::core::value::Seen::Absent => Some(Value::Null),
+                crate::core::value::Seen::Unknown(_) => None,
+            })
+            .collect();
+        if let Some(base) = base {
+            super::reconcile::save_base(ctx, store, &view, unit, side, &base, 0)?;
+        }
+    }
+    account(ctx, store, write, side, record, true)?;
+    Ok(())
+}
+
+fn wanted(ctx: &Context, store: &Store, side: SideIx, write: &Write) -> StoreResult<Wanted> {
+    let Some(view) = LinkView::load(ctx, store, write.link)? else { return Ok(Wanted::No("the link ended".into())) };
+    if view.link.state != "live" {
+        return Ok(Wanted::No(format!("the link is not live any more ({})", view.link.state)));
+    }
+    if view.member(side).is_some() {
+        return Ok(Wanted::No("a counterpart was linked meanwhile".into()));
+    }
+    if let Some(key) = &view.link.key {
+        let counterpart = store.candidates_with_key(&write.sync, key)?.into_iter().any(|c| c.side == write.side);
+        if counterpart {
+            return Ok(Wanted::No("a record with this key appeared there meanwhile".into()));
+        }
+    }
+    let mut values = Values::new();
+    let mut keys = Vec::new();
+    for (ix, field) in ctx.spec.fields.iter().enumerate() {
+        let Some(wanted) = write.fields.get(&field.name) else { continue };
+        if view.agreed.get(&field.name).is_some_and(|row| row.number != wanted.number) {
+            return Ok(Wanted::No(format!("{} was decided again since", field.name)));
+        }
+        let Some(value) = Value::from_stored(&field.kind, &wanted.after) else { continue };
+        match raw_for(ctx, store, side, ix, &value)? {
+            Ok((path, raw)) => {
+                if field.key {
+                    keys.push((path.clone(), raw.clone()));
+                }
+                values.insert(path, raw);
+            }
+            Err(why) => return Ok(Wanted::Unwritable(why)),
+        }
+    }
+    let Some((_, context)) = ctx.side(side) else { return Ok(Wanted::No("the side is not in the config".into())) };
+    for (path, template) in &context.defaults {
+        match template.render(&ctx.scope_of(&view.agreed_values(ctx), super::view::first_record(&view))) {
+            Ok(value) => {
+                values.entry(path.clone()).or_insert(value);
+            }
+            Err(why) => return Ok(Wanted::Unwritable(format!("default {path}: {why}"))),
+        }
+    }
+    Ok(Wanted::Yes { values, keys })
+}

@@ -1,0 +1,61 @@
+//! From changes to work: reads the change log from a sync's own offset and marks links due or records fresh.
+
+use super::context::Context;
+use super::view::seen_of;
+use crate::core::identity::key_text;
+use crate::store::links::Candidate;
+use crate::store::mirror::RecordState;
+use crate::store::{Result, Store};
+
+/// Changes read in one step.
+const STEP: u32 = 1000;
+
+/// Reads up to [`STEP`] changes per side. `true`: there may be more.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
+    let mut more = false;
+    for (spec, side) in ctx.spec.sides.iter().zip(&ctx.sides) {
+        let reader = format!("{}/{}", ctx.spec.name, spec.name);
+        let offset = store.offset(&reader, side.stream)?;
+        let changes = store.changes_after(side.stream, offset, STEP)?;
+        for change in &changes {
+            take_record(ctx, store, &spec.name, side.stream, &change.rid)?;
+        }
+        if let Some(last) = changes.last() {
+            store.set_offset(&reader, side.stream, last.seq)?;
+        }
+        more |= changes.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    }
+    Ok(more)
+}
+
+/// A record changed: its link is due, or it is (again) a candidate.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub fn take_record(ctx: &Context, store: &Store, side_name: &str, stream: i64, rid: &str) -> Result<()> {
+    let sync = &ctx.spec.name;
+    if let Some(link) = store.link_of(sync, side_name, rid)? {
+        return store.mark_due(link, ctx.now, ctx.spec.settle, "changed");
+    }
+    let Some(side) = ctx.side_ix(side_name) else { return Ok(()) };
+    let Some(row) = store.mirrored(stream, rid)? else { return Ok(()) };
+    if row.state != RecordState::Present {
+        return store.drop_candidate(sync, side_name, rid);
+    }
+    let seen = seen_of(ctx, store, side, &row.record)?;
+    let key = key_text(&ctx.spec.fields, &seen);
+    let former = store.was_linked(sync, side_name, stream, rid)?;
+    let (state, why) = match (&key, former) {
+        (_, true) => ("former", Some("it was linked before, and that link ended")),
+        (None, _) => ("blank", Some("a key field is blank or unreadable")),
+        (Some(_), _) => ("fresh", None),
+    };
+    let candidate =
+        Candidate { side: side_name.to_owned(), rid: rid.to_owned(), stream, key, state: state.to_owned() };
+    let settle = jiff::SignedDuration::try_from(ctx.spec.settle).unwrap_or_default();
+    let ready = ctx.now.saturating_add(settle).unwrap_or(ctx.now);
+    store.put_candidate(sync, &candidate, why, Some(ready))
+}

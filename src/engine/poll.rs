@@ -1,0 +1,324 @@
+//! Observe: streams the pages of a listing into the mirror.
+//!
+//! The raw text of an item is hashed first; only when the hash differs is the item decoded and compared.
+//! A few thousand items go into one transaction, and the next page is fetched meanwhile.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::sweep::Listed;
+use super::{Engine, Port, Result};
+use crate::connector::api::{DeleteVisibility, Entity, Failure, FailureClass, Listing, Lookup, Page, RawItem};
+use crate::core::record::Record;
+use crate::store::mirror::{Cause, Glance};
+use crate::store::streams::Finished;
+use crate::store::{Result as StoreResult, Store};
+
+/// Items that are stored in one transaction.
+const BATCH: usize = 4000;
+/// After we read or wrote a record by id, a listing that shows it otherwise is not believed for so long: it may
+/// come from a replica that lags. The record is read by id instead.
+const DISTRUST: SignedDuration = SignedDuration::from_secs(120);
+
+/// What a listing brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// Pages read.
+    pub pages: u64,
+    /// Items read.
+    pub items: u64,
+    /// Records that differed from the mirror.
+    pub changed: u64,
+    /// A complete sweep.
+    pub complete: bool,
+    /// Why it proves nothing, or what could not be read.
+    pub remarks: Vec<String>,
+}
+
+struct Absorbed {
+    listed: Listed,
+    polled: Polled,
+    suspects: Vec<String>,
+}
+
+impl Engine {
+    /// Reads a stream: incrementally where the API can, completely when `sweep` (or when it never was).
+    ///
+    /// # Errors
+    /// What the system answered; what was read before is kept, the cursor is not moved.
+    pub async fn poll(&self, port: &Arc<Port>, sweep: bool) -> Result<Polled> {
+        let _one_at_a_time = port.listing.lock().await;
+        let started = self.clock.now();
+        let stream_id = port.stream;
+        let stream = self.store.transact(move |store| store.stream(stream_id)).await?;
+        // The first listing is a sweep: what is not there yet can only be told by a complete one.
+        let sweep = sweep || stream.swept_at.is_none() || !port.capabilities.incremental;
+        let listing = if sweep { Listing::Full } else { Listing::Since(stream.cursor.clone()) };
+        let poll = self.store.transact(move |store| store.poll_started(stream_id, sweep, started)).await?;
+        let outcome = self.stream_pages(port, &listing, sweep).await;
+        match outcome {
+            Ok((absorbed, cursor)) => self.finish_poll(port, poll, started, sweep, absorbed, cursor).await,
+            Err(error) => {
+                let done = Finished {
+                    poll,
+                    started,
+                    ended: self.clock.now(),
+                    pages: 0,
+                    items: 0,
+                    changed: 0,
+                    complete: false,
+                    remark: Some(error.to_string()),
+                };
+                let expired = matches!(&error, super::EngineError::Failure(f) if f.class == FailureClass::CursorExpired);
+                self.store
+                    .transact(move |store| {
+                        if expired {
+                            store.forget_cursor(stream_id)?;
+                        }
+                        store.poll_failed(stream_id, &done)
+                    })
+                    .await?;
+                if let super::EngineError::Failure(failure) = &error {
+                    self.block(&port.key.0, failure).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn stream_pages(
+        &self,
+        port: &Arc<Port>,
+        listing: &Listing,
+        sweep: bool,
+    ) -> Result<(Absorbed, Option<String>)> {
+        let mut absorbed =
+            Absorbed { listed: Listed::default(), polled: Polled::default(), suspects: Vec::new() };
+        let mut total: Option<u64> = None;
+        let mut page = port.entity.list(listing, None).await?;
+        let mut batch: Vec<RawItem> = Vec::new();
+        loop {
+            let Page { items, next, cursor, total: announced, incomplete } = page;
+            absorbed.polled.pages += 1;
+            absorbed.polled.items += u64::try_from(items.len()).unwrap_or(0);
+            absorbed.polled.remarks.extend(incomplete);
+            if let (Some(before), Some(now)) = (total, announced)
+                && before != now
+            {
+                absorbed.polled.remarks.push(format!("the announced total moved from {before} to {now} while reading"));
+            }
+            total = announced.or(total);
+            batch.extend(items);
+            let full = batch.len() >= BATCH || next.is_none();
+            let store_now = if full { std::mem::take(&mut batch) } else { Vec::new() };
+            match next {
+                Some(token) => {
+                    let (stored, fetched) = futures_util::future::join(
+                        self.absorb(port, store_now, sweep, absorbed),
+                        port.entity.list(listing, Some(&token)),
+                    )
+                    .await;
+                    absorbed = stored?;
+                    page = fetched?;
+                }
+                None => {
+                    absorbed = self.absorb(port, store_now, sweep, absorbed).await?;
+                    if let Some(total) = total
+                        && sweep
+                        && absorbed.listed.count() < total
+                    {
+                        absorbed.polled.remarks.push(format!(
+                            "it announced {total} records and listed {}",
+                            absorbed.listed.count()
+                        ));
+                    }
+                    return Ok((absorbed, cursor));
+                }
+            }
+        }
+    }
+
+    async fn absorb(
+        &self,
+        port: &Arc<Port>,
+        items: Vec<RawItem>,
+        sweep: bool,
+        mut absorbed: Absorbed,
+    ) -> Result<Absorbed> {
+        if items.is_empty() {
+            return Ok(absorbed);
+        }
+        let entity = Arc::clone(&port.entity);
+        let (stream, now) = (port.stream, self.clock.now());
+        let cause = if sweep { Cause::Sweep } else { Cause::Poll };
+        let stored = self
+            .store
+            .transact(move |store| {
+                let seed = xxh3_64(entity.form().as_bytes());
+                for item in &items {
+                    absorb_item(store, entity.as_ref(), stream, seed, item, cause, now, &mut absorbed)?;
+                }
+                Ok(absorbed)
+            })
+            .await?;
+        Ok(stored)
+    }
+
+    async fn finish_poll(
+        &self,
+        port: &Arc<Port>,
+        poll: i64,
+        started: Timestamp,
+        sweep: bool,
+        mut absorbed: Absorbed,
+        cursor: Option<String>,
+    ) -> Result<Polled> {
+        for rid in std::mem::take(&mut absorbed.suspects) {
+            self.read_record(port, &rid, Cause::Read).await?;
+            absorbed.polled.changed += 1;
+        }
+        if port.capabilities.deletes == DeleteVisibility::Feed {
+            self.read_tombstones(port, &mut absorbed.polled).await?;
+        }
+        let complete = sweep && absorbed.polled.remarks.is_empty();
+        absorbed.polled.complete = complete;
+        if complete {
+            self.count_sweep(port, started, &absorbed.listed, &mut absorbed.polled).await?;
+        }
+        let polled = absorbed.polled.clone();
+        let done = Finished {
+            poll,
+            started,
+            ended: self.clock.now(),
+            pages: polled.pages,
+            items: polled.items,
+            changed: polled.changed,
+            complete,
+            remark: Some(polled.remarks.join("; ")).filter(|remark| !remark.is_empty()),
+        };
+        let stream = port.stream;
+        self.store.transact(move |store| store.poll_finished(stream, &done, cursor.as_deref())).await?;
+        Ok(polled)
+    }
+
+    /// Reads one record by id into the mirror and returns what the system said.
+    ///
+    /// # Errors
+    /// What the system answered.
+    pub(super) async fn read_record(&self, port: &Arc<Port>, rid: &str, cause: Cause) -> Result<Lookup> {
+        let lookup = port.entity.get(rid).await?;
+        let (stream, now, rid, seen) = (port.stream, self.clock.now(), rid.to_owned(), lookup.clone());
+        self.store.transact(move |store| observe_lookup(store, stream, &rid, &seen, cause, now)).await?;
+        Ok(lookup)
+    }
+
+    async fn read_tombstones(&self, port: &Arc<Port>, polled: &mut Polled) -> Result<()> {
+        let stream = port.stream;
+        let since = self.store.transact(move |store| Ok(store.stream(stream)?.delete_cursor)).await?;
+        let feed = match port.entity.tombstones(since.as_deref()).await {
+            Ok(feed) => feed,
+            Err(failure) if failure.class == FailureClass::Forbidden => {
+                tracing::warn!(system = %port.key.0, entity = %port.key.1, "the delete feed is not readable: {failure}");
+                return Ok(());
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        if feed.gap && since.is_some() {
+            polled.remarks.push("the delete feed does not reach back to the last look; only sweeps can tell".into());
+        }
+        let now = self.clock.now();
+        self.store
+            .transact(move |store| {
+                for (rid, at, winner) in &feed.ids {
+                    let when = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
+                    let into = winner.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
+                    store.observe_gone(stream, rid, &format!("listed as deleted {when}{into}"), Cause::Tombstone, now)?;
+                }
+                store.set_delete_cursor(stream, feed.next_since.as_deref())
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Puts the answer to a read by id into the mirror.
+pub(super) fn observe_lookup(
+    store: &Store,
+    stream: i64,
+    rid: &str,
+    lookup: &Lookup,
+    cause: Cause,
+    now: Timestamp,
+) -> StoreResult<()> {
+    match lookup {
+        Lookup::Found(record) => store.observe(stream, record, None, cause, now).map(|_| ()),
+        Lookup::Gone { evidence, merged_into } => {
+            let into = merged_into.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
+            store.observe_gone(stream, rid, &format!("{evidence}{into}"), cause, now)
+        }
+        Lookup::Missing(_) => store.observe_missing(stream, rid, cause, now),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one hot loop; a struct would be built per item")]
+fn absorb_item(
+    store: &Store,
+    entity: &dyn Entity,
+    stream: i64,
+    seed: u64,
+    item: &RawItem,
+    cause: Cause,
+    now: Timestamp,
+    absorbed: &mut Absorbed,
+) -> StoreResult<()> {
+    let raw = i64::from_ne_bytes(xxh3_64_with_seed(item.raw.as_bytes(), seed).to_ne_bytes());
+    let known = store.glance(stream, &item.id, raw)?;
+    if let Glance::Same(id) = known {
+        absorbed.listed.add(id);
+        return Ok(());
+    }
+    let record = match entity.decode(&item.raw) {
+        Ok(record) => record,
+        Err(failure) => {
+            // One unreadable record delays only itself (P7); it was listed, so it is not absent either.
+            if let Glance::Differs(id) = known {
+                absorbed.listed.add(id);
+            }
+            note_unreadable(absorbed, &failure);
+            return Ok(());
+        }
+    };
+    if let Glance::Differs(id) = known
+        && is_suspect(store, stream, &record, now)?
+    {
+        absorbed.listed.add(id);
+        absorbed.suspects.push(record.id);
+        return Ok(());
+    }
+    let (differs, id) = store.observe(stream, &record, Some(raw), cause, now)?;
+    absorbed.listed.add(id);
+    absorbed.polled.changed += u64::from(differs);
+    Ok(())
+}
+
+/// A listing shows a record otherwise than we just read it by id, or older than we know it.
+fn is_suspect(store: &Store, stream: i64, record: &Record, now: Timestamp) -> StoreResult<bool> {
+    let Some(known) = store.mirrored(stream, &record.id)? else { return Ok(false) };
+    if known.record.values == record.values && known.record.archived == record.archived {
+        return Ok(false);
+    }
+    let older = matches!((record.updated_at, known.record.updated_at), (Some(new), Some(old)) if new < old);
+    let just_read = known.read_at.is_some_and(|at| now.duration_since(at) < DISTRUST);
+    Ok(older || just_read)
+}
+
+fn note_unreadable(absorbed: &mut Absorbed, failure: &Failure) {
+    tracing::warn!("a record could not be read: {failure}");
+    let text = format!("unreadable: {failure}");
+    // The first few say enough; a page full of them would hide everything else.
+    if absorbed.polled.remarks.len() < 5 {
+        absorbed.polled.remarks.push(text);
+    }
+}

@@ -1,0 +1,545 @@
+//! Decide: merges every due link and turns the decisions into outbox rows, all in the caller's transaction.
+//!
+//! From mirror, base and agreed, never from the event that made the link due. Sends nothing.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::deletes::{self, Fate};
+use super::view::{LinkView, first_record, raw_for};
+use crate::core::identity::key_text;
+use crate::core::merge::{Decision, merge};
+use crate::core::spec::{OnLeave, SideIx, Unit};
+use crate::core::value::{Seen, Value};
+use crate::store::conflicts::ConflictRow;
+use crate::store::decisions::{AgreedRow, BaseRow};
+use crate::store::mirror::RecordState;
+use crate::store::outbox::{FieldWrite, Op, Write, WriteState};
+use crate::store::{Result, Store};
+
+/// Links decided in one step.
+const STEP: u32 = 200;
+/// A field of a member that was written with two values in turn this often is frozen (P6).
+const ALTERNATIONS: usize = 4;
+
+/// What a step of reconciling did, for reports and plans.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Links looked at.
+    pub links: u64,
+    /// Writes put into the outbox.
+    pub writes: u64,
+    /// Links that wait, with the reason.
+    pub blocked: Vec<(i64, String)>,
+    /// The last link looked at: the next step starts after it.
+    pub last: i64,
+    /// There may be more.
+    pub more: bool,
+}
+
+/// What one side is due: field name -> write, and why.
+#[derive(Default)]
+struct Due {
+    fields: BTreeMap<String, FieldWrite>,
+    reasons: Vec<String>,
+    waits: Option<String>,
+}
+
+/// Decides up to [`STEP`] due links after link number `after`.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub fn reconcile_due(ctx: &Context, store: &Store, after: i64) -> Result<Reconciled> {
+    let mut done = Reconciled { last: after, ..Reconciled::default() };
+    let due = store.due_links(&ctx.spec.name, ctx.settled(), after, STEP)?;
+    done.more = due.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    for link in due {
+        done.links += 1;
+        done.last = link;
+        let why = store.due_why(link)?.unwrap_or_default();
+        store.not_due(link)?;
+        reconcile_link(ctx, store, link, &why, &mut done)?;
+    }
+    Ok(done)
+}
+
+fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut Reconciled) -> Result<()> {
+    let Some(mut view) = LinkView::load(ctx, store, id)? else { return Ok(()) };
+    if let Some(write) = view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain)) {
+        // Its outcome decides what is true; it marks the link due when it is known.
+        done.blocked.push((id, format!("write {} is not answered for yet", write.id)));
+        return Ok(());
+    }
+    match deletes::fate(ctx, store, &view)? {
+        Fate::Lives => {}
+        Fate::Handled(writes) => {
+            done.writes += writes;
+            return Ok(());
+        }
+    }
+    let decisions = decide(ctx, &view)?;
+    if !stays_in_scope(ctx, store, &mut view, &decisions, done)? {
+        return Ok(());
+    }
+    for (unit, decision) in &decisions {
+        save(ctx, store, &mut view, unit, decision)?;
+    }
+    rename(ctx, store, &view)?;
+    let mut due = writes_due(ctx, store, &view, &decisions)?;
+    for (side, due) in &mut due {
+        freeze_alternating(ctx, store, &view, *side, due)?;
+        if let Some(waits) = &due.waits {
+            store.wait(id, ctx.now, waits)?;
+            done.blocked.push((id, waits.clone()));
+        }
+        done.writes += put_update(ctx, store, &view, *side, due, why)?;
+    }
+    drop_stale(ctx, store, &view, &due)?;
+    done.writes += put_creates(ctx, store, &view, done)?;
+    Ok(())
+}
+
+fn decide<'a>(ctx: &'a Context, view: &LinkView) -> Result<Vec<(&'a Unit, Decision)>> {
+    ctx.spec.units.iter().map(|unit| Ok((unit, merge(&view.input(ctx, unit)?)))).collect()
+}
+
+/// P10: a link whose decided values leave the scope is not written; what happens to it is `on_leave`.
+fn stays_in_scope(
+    ctx: &Context,
+    store: &Store,
+    view: &mut LinkView,
+    decisions: &[(&Unit, Decision)],
+    done: &mut Reconciled,
+) -> Result<bool> {
+    let Some(scope) = &ctx.scope else { return Ok(true) };
+    let mut values = view.agreed_values(ctx);
+    for (unit, decision) in decisions {
+        let Some(agreed) = &decision.agreed else { continue };
+        for (ix, value) in unit.fields.iter().zip(&agreed.values) {
+            if let Some(slot) = values.get_mut(*ix) {
+                *slot = value.clone();
+            }
+        }
+    }
+    let left = match scope.condition(&ctx.scope_of(&values, first_record(view))) {
+        Ok(true) => None,
+        Ok(false) => Some("the condition `where` does not hold any more".to_owned()),
+        Err(error) => Some(format!("the condition `where` cannot be decided: {error}")),
+    };
+    let Some(why) = left else {
+        if view.link.state == "left" {
+            store.set_link_state(view.link.id, "live", None)?;
+            view.link.state = "live".into();
+        }
+        return Ok(true);
+    };
+    match ctx.spec.on_leave {
+        OnLeave::Unlink => store.end_link(view.link.id, &format!("left the scope: {why}"), ctx.now)?,
+        OnLeave::Delete => done.writes += deletes::leave(ctx, store, view, &why)?,
+        OnLeave::Freeze => {
+            store.set_link_state(view.link.id, "left", Some(&why))?;
+            supersede(store, view, |_| true, "the link left the scope", ctx)?;
+        }
+    }
+    Ok(false)
+}
+
+fn save(ctx: &Context, store: &Store, view: &mut LinkView, unit: &Unit, decision: &Decision) -> Result<()> {
+    let link = view.link.id;
+    if let Some(agreed) = &decision.agreed {
+        for (ix, value) in unit.fields.iter().zip(&agreed.values) {
+            let Some(field) = ctx.spec.fields.get(*ix) else { continue };
+            let origin = agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
+            let row = AgreedRow {
+                field: field.name.clone(),
+                number: agreed.number,
+                value: value.stored(),
+                origin: origin.collect(),
+                stamp: agreed.stamp,
+            };
+            store.set_agreed(link, &row, &decision.reason, ctx.now)?;
+            view.agreed.insert(field.name.clone(), row);
+        }
+    }
+    for (side, base, stands) in &decision.members {
+        save_base(ctx, store, view, unit, *side, base, *stands)?;
+    }
+    save_conflict(ctx, store, view, unit, decision)
+}
+
+/// Stores the base of one member for one unit; fields that the side lacks have none.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub(super) fn save_base(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    unit: &Unit,
+    side: SideIx,
+    base: &[Value],
+    stands: u64,
+) -> Result<()> {
+    let Some((spec, context)) = ctx.side(side) else { return Ok(()) };
+    for (ix, value) in unit.fields.iter().zip(base) {
+        let (Some(field), Some(lens)) = (ctx.spec.fields.get(*ix), context.lenses.get(*ix)) else { continue };
+        if lens.is_empty() {
+            continue;
+        }
+        let row = BaseRow {
+            side: spec.name.clone(),
+            field: field.name.clone(),
+            value: value.stored(),
+            stands,
+            lens: lens.clone(),
+        };
+        store.set_base(view.link.id, &row, ctx.now)?;
+    }
+    Ok(())
+}
+
+fn save_conflict(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    unit: &Unit,
+    decision: &Decision,
+) -> Result<()> {
+    let open = view.conflicts.iter().find(|row| row.unit == unit.name);
+    let Some(conflict) = &decision.conflict else {
+        if let Some(open) = open {
+            let how = format!("nothing is left to decide: {}", decision.reason);
+            store.end_conflict(open.id, "closed", &how, ctx.now)?;
+        }
+        return Ok(());
+    };
+    let names = |ix: &usize| ctx.spec.fields.get(*ix).map(|field| field.name.clone()).unwrap_or_default();
+    let by_name = |values: &[Value]| -> serde_json::Map<String, serde_json::Value> {
+        unit.fields.iter().map(names).zip(values.iter().map(Value::stored)).collect()
+    };
+    let side_name = |side: &SideIx| ctx.spec.sides.get(*side).map(|s| s.name.clone()).unwrap_or_default();
+    let candidates: Vec<serde_json::Value> = conflict
+        .candidates
+        .iter()
+        .map(|candidate| {
+            let sides: Vec<String> = candidate.sides.iter().map(side_name).collect();
+            serde_json::json!({ "sides": sides, "values": by_name(&candidate.values) })
+        })
+        .collect();
+    let kind = open.map_or_else(
+        || if conflict.agreed.is_none() { "first".to_owned() } else { "edit".to_owned() },
+        |open| open.kind.clone(),
+    );
+    let row = ConflictRow {
+        id: 0,
+        sync: ctx.spec.name.clone(),
+        link: view.link.id,
+        unit: unit.name.clone(),
+        kind,
+        state: "open".into(),
+        agreed: conflict.agreed.as_deref().map(|values| by_name(values).into()),
+        candidates: candidates.into(),
+        observed: observed(ctx, view, unit).into(),
+        why: conflict.reason.clone(),
+    };
+    store.put_conflict(&row, ctx.now)?;
+    Ok(())
+}
+
+/// What every member shows for a unit: side -> field -> value.
+pub(super) fn observed(ctx: &Context, view: &LinkView, unit: &Unit) -> serde_json::Map<String, serde_json::Value> {
+    view.members
+        .iter()
+        .map(|member| {
+            let shown: serde_json::Map<String, serde_json::Value> = unit
+                .fields
+                .iter()
+                .filter_map(|ix| {
+                    let Seen::Value(value) = member.seen.get(*ix)? else { return None };
+                    Some((ctx.spec.fields.get(*ix)?.name.clone(), value.stored()))
+                })
+                .collect();
+            (member.member.side.clone(), shown.into())
+        })
+        .collect()
+}
+
+fn rename(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
+    let values = view.agreed_values(ctx);
+    let seen: Vec<Seen> = values.iter().cloned().map(Seen::Value).collect();
+    let title = ctx.title_of(&values);
+    if title.is_empty() {
+        return Ok(());
+    }
+    store.set_link_key(view.link.id, key_text(&ctx.spec.fields, &seen).as_deref(), &title)
+}
+
+fn writes_due(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    decisions: &[(&Unit, Decision)],
+) -> Result<BTreeMap<SideIx, Due>> {
+    let mut due: BTreeMap<SideIx, Due> = BTreeMap::new();
+    for (unit, decision) in decisions {
+        for write in &decision.writes {
+            let entry = due.entry(write.side).or_default();
+            let number = decision.agreed.as_ref().map_or(0, |agreed| agreed.number);
+            let mut wanted = false;
+            for (ix, value) in unit.fields.iter().zip(&write.values) {
+                let (Some(value), Some(field)) = (value, ctx.spec.fields.get(*ix)) else { continue };
+                if let Err(why) = raw_for(ctx, store, write.side, *ix, value)?
+                    && why.starts_with("waits for")
+                {
+                    entry.waits = Some(why);
+                    continue;
+                }
+                let before = view
+                    .bases
+                    .get(&(side_name(ctx, write.side), field.name.clone()))
+                    .map_or(serde_json::Value::Null, |row| row.value.clone());
+                let before = accounted(unit, decision, write.side, *ix).unwrap_or(before);
+                entry.fields.insert(field.name.clone(), FieldWrite { before, after: value.stored(), number });
+                wanted = true;
+            }
+            if wanted {
+                entry.reasons.push(write.reason.clone());
+            }
+        }
+    }
+    Ok(due)
+}
+
+/// The base that this very decision gave the member: what the write will displace.
+fn accounted(unit: &Unit, decision: &Decision, side: SideIx, field: usize) -> Option<serde_json::Value> {
+    let (_, base, _) = decision.members.iter().find(|(member, _, _)| *member == side)?;
+    let place = unit.fields.iter().position(|ix| *ix == field)?;
+    base.get(place).map(Value::stored)
+}
+
+fn side_name(ctx: &Context, side: SideIx) -> String {
+    ctx.spec.sides.get(side).map(|side| side.name.clone()).unwrap_or_default()
+}
+
+/// P6: a field that is written back and forth is frozen and reported with both values.
+fn freeze_alternating(ctx: &Context, store: &Store, view: &LinkView, side: SideIx, due: &mut Due) -> Result<()> {
+    let since = ctx.now.saturating_sub(jiff::SignedDuration::from_hours(1)).unwrap_or(ctx.now);
+    let name = side_name(ctx, side);
+    let fields: Vec<String> = due.fields.keys().cloned().collect();
+    for field in fields {
+        let written: Vec<String> = store
+            .last_written(view.link.id, &field, since, 16)?
+            .into_iter()
+            .filter(|(other, _)| *other == name)
+            .map(|(_, value)| value)
+            .take(ALTERNATIONS)
+            .collect();
+        let wanted = due.fields.get(&field).map(|write| write.after.to_string()).unwrap_or_default();
+        let [first, second, third, fourth] = written.as_slice() else { continue };
+        if first != third || second != fourth || first == second || *second != wanted {
+            continue;
+        }
+        let Some(unit) = ctx.spec.units.iter().find(|unit| {
+            unit.fields.iter().any(|ix| ctx.spec.fields.get(*ix).is_some_and(|spec| spec.name == field))
+        }) else {
+            continue;
+        };
+        let candidate = |value: &str| {
+            let value: serde_json::Value = serde_json::from_str(value).unwrap_or_default();
+            serde_json::json!({ "sides": [], "values": { field.as_str(): value } })
+        };
+        let row = ConflictRow {
+            id: 0,
+            sync: ctx.spec.name.clone(),
+            link: view.link.id,
+            unit: unit.name.clone(),
+            kind: "alternating".into(),
+            state: "open".into(),
+            agreed: None,
+            candidates: serde_json::json!([candidate(first), candidate(second)]),
+            observed: observed(ctx, view, unit).into(),
+            why: format!(
+                "{field} on {name} was written {first} and {second} in turn within the hour: something there sets it back. \
+                 It is frozen until a person decides"
+            ),
+        };
+        store.put_conflict(&row, ctx.now)?;
+        due.fields.remove(&field);
+    }
+    Ok(())
+}
+
+/// Puts the update of one side into the outbox, unless one with the same content stands there already.
+fn put_update(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    side: SideIx,
+    due: &Due,
+    why: &str,
+) -> Result<u64> {
+    let (Some((spec, context)), Some(member)) = (ctx.side(side), view.member(side)) else { return Ok(0) };
+    let there = member.mirrored.as_ref().is_some_and(|row| matches!(row.state, RecordState::Present | RecordState::Archived));
+    if due.fields.is_empty() || !there {
+        return Ok(0);
+    }
+    for write in view.writes.iter().filter(|write| write.side == spec.name && write.op == Op::Update) {
+        if same_content(write, &due.fields) {
+            // Parked: something changed since, so it gets another try. Else it stands as it is.
+            if write.state == WriteState::Parked && matches!(why, "changed" | "config" | "retry") {
+                store.move_write(write.id, WriteState::New, None, Some(ctx.now), ctx.now)?;
+                return Ok(1);
+            }
+            return Ok(0);
+        }
+    }
+    let write = Write {
+        id: 0,
+        sync: ctx.spec.name.clone(),
+        link: view.link.id,
+        side: spec.name.clone(),
+        system: spec.system.clone(),
+        stream: context.stream,
+        rid: Some(member.member.rid.clone()),
+        op: Op::Update,
+        state: WriteState::New,
+        fields: due.fields.clone(),
+        mark: None,
+        reason: due.reasons.join("; "),
+        batch: None,
+        attempts: 0,
+        next_at: ctx.now,
+        sent_at: None,
+        failure: None,
+    };
+    store.put_write(&write, ctx.now)?;
+    Ok(1)
+}
+
+fn same_content(write: &Write, fields: &BTreeMap<String, FieldWrite>) -> bool {
+    write.fields.len() == fields.len()
+        && write.fields.iter().all(|(name, old)| fields.get(name).is_some_and(|new| new.after == old.after))
+}
+
+/// Updates that are no longer wanted, or not as they stand there, give way.
+fn drop_stale(ctx: &Context, store: &Store, view: &LinkView, due: &BTreeMap<SideIx, Due>) -> Result<()> {
+    let stale = |write: &Write| {
+        write.op == Op::Update
+            && ctx
+                .side_ix(&write.side)
+                .and_then(|side| due.get(&side))
+                .is_none_or(|due| !same_content(write, &due.fields))
+    };
+    supersede(store, view, stale, "a newer decision took its place", ctx)
+}
+
+/// Closes standing writes that were not sent.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub(super) fn supersede(
+    store: &Store,
+    view: &LinkView,
+    which: impl Fn(&Write) -> bool,
+    why: &str,
+    ctx: &Context,
+) -> Result<()> {
+    for write in view.writes.iter().filter(|write| which(write)) {
+        if !matches!(write.state, WriteState::Sent | WriteState::Uncertain) {
+            store.move_write(write.id, WriteState::Superseded, Some(why), None, ctx.now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates the counterparts that the config asks for and that the link never had.
+fn put_creates(ctx: &Context, store: &Store, view: &LinkView, done: &mut Reconciled) -> Result<u64> {
+    let mut made = 0;
+    let key_blank = view.link.key.is_none();
+    for (side, spec) in ctx.spec.sides.iter().enumerate() {
+        let wanted = view.members.iter().any(|member| {
+            spec.create_for.contains(&member.side)
+                && member.mirrored.as_ref().is_some_and(|row| row.state == RecordState::Present)
+        });
+        if view.member(side).is_some() || !wanted || key_blank {
+            continue;
+        }
+        let Some((_, context)) = ctx.side(side) else { continue };
+        if !context.fresh {
+            // Without a fresh listing of that side we cannot know that there is no counterpart.
+            let waits = format!("waits for a listing of {}", spec.system);
+            store.wait(view.link.id, ctx.now, &waits)?;
+            done.blocked.push((view.link.id, waits));
+            continue;
+        }
+        let mut fields = BTreeMap::new();
+        let mut waits = None;
+        for (ix, field) in ctx.spec.fields.iter().enumerate() {
+            let writable = field.lenses.get(side).and_then(Option::as_ref).is_some_and(|lens| lens.writable);
+            let Some(row) = view.agreed.get(&field.name) else { continue };
+            let value = Value::from_stored(&field.kind, &row.value).unwrap_or(Value::Null);
+            if !writable || value.is_blank() || field.owner == Some(side) {
+                continue;
+            }
+            if let Err(why) = raw_for(ctx, store, side, ix, &value)? && why.starts_with("waits for") {
+                waits = Some(why);
+            }
+            fields.insert(
+                field.name.clone(),
+                FieldWrite { before: serde_json::Value::Null, after: row.value.clone(), number: row.number },
+            );
+        }
+        if let Some(waits) = waits {
+            store.wait(view.link.id, ctx.now, &waits)?;
+            done.blocked.push((view.link.id, waits));
+            continue;
+        }
+        made += put_create(ctx, store, view, side, fields)?;
+    }
+    Ok(made)
+}
+
+fn put_create(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    side: SideIx,
+    fields: BTreeMap<String, FieldWrite>,
+) -> Result<u64> {
+    let Some((spec, context)) = ctx.side(side) else { return Ok(0) };
+    let standing = view.writes.iter().find(|write| write.side == spec.name && write.op == Op::Create);
+    if let Some(write) = standing {
+        if same_content(write, &fields) && write.state != WriteState::Parked {
+            return Ok(0);
+        }
+        store.move_write(write.id, WriteState::Superseded, Some("a newer decision took its place"), None, ctx.now)?;
+    }
+    let from: Vec<&str> = view
+        .members
+        .iter()
+        .filter(|member| spec.create_for.contains(&member.side))
+        .map(|member| member.member.side.as_str())
+        .collect();
+    let write = Write {
+        id: 0,
+        sync: ctx.spec.name.clone(),
+        link: view.link.id,
+        side: spec.name.clone(),
+        system: spec.system.clone(),
+        stream: context.stream,
+        rid: None,
+        op: Op::Create,
+        state: WriteState::New,
+        fields,
+        // A create that was sent before keeps its mark: the record may exist.
+        mark: Some(standing.filter(|w| w.attempts > 0).and_then(|w| w.mark.clone()).unwrap_or_else(|| ctx.new_mark())),
+        reason: format!("{} has no counterpart of this record of {}", spec.name, from.join(" and ")),
+        batch: None,
+        attempts: 0,
+        next_at: ctx.now,
+        sent_at: None,
+        failure: None,
+    };
+    store.put_write(&write, ctx.now)?;
+    Ok(1)
+}
