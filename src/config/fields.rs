@@ -27,7 +27,8 @@ const STEPS: [(&str, Normalise); 4] = [
     ("lower", Normalise::Lower),
     ("nfc", Normalise::Nfc),
 ];
-/// Last segments of Tallyfy paths that no call can write.
+/// Last segments of Tallyfy paths that no call can write. (So is a run's `due_date`: it follows from the
+/// deadlines of its tasks.)
 const TALLYFY_READ_ONLY: [&str; 4] = ["status", "url", "completer", "completed_at"];
 
 /// A field with what later checks need.
@@ -315,5 +316,6 @@ fn tallyfy_read_only(path: &str) -> bool {
     let (Some(first), Some(last)) = (first, last) else {
         return false;
     };
-    TALLYFY_READ_ONLY.contains(&last) && (first == last || first == "tasks")
+    let whole = first == last && (path == "due_date" || TALLYFY_READ_ONLY.contains(&path));
+    whole || first == "tasks" && TALLYFY_READ_ONLY.contains(&last)
 }

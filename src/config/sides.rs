@@ -39,8 +39,6 @@ pub struct ReadSide {
     pub spec: SideSpec,
     /// Its connector; empty if its system is unknown.
     pub connector: String,
-    /// Where its name stands.
-    pub at: Origin,
     /// Where `create` stands.
     pub create_at: Origin,
     /// Where the marker stands.
@@ -123,7 +121,6 @@ fn side(
     };
     let read = ReadSide {
         connector: connector.unwrap_or_default(),
-        at: entry.origin.clone(),
         create_at: table.origin("create"),
         marker_at: table.origin("marker"),
         defaults_at,

@@ -1,4 +1,4 @@
-//! Small texts of the config: durations, time zones, schedules, nearest names, lists for messages.
+//! Small texts of the config: durations, nearest names, lists for messages.
 //!
 //! Pure functions over texts; nothing here knows a section or a key.
 
@@ -68,62 +68,4 @@ pub fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// Checks a five-field Unix cron text; the error says what is wrong with it.
-///
-/// # Errors
-/// When it is not five fields, or a field is not what cron allows there.
-pub fn check_cron(text: &str) -> Result<(), String> {
-    const FIELDS: [(&str, u32, u32); 5] =
-        [("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7)];
-    let parts: Vec<&str> = text.split_whitespace().collect();
-    if parts.len() != FIELDS.len() {
-        return Err(format!(
-            "a schedule has five fields (minute hour day month weekday), this one has {}",
-            parts.len()
-        ));
-    }
-    for (part, (name, low, high)) in parts.iter().zip(FIELDS) {
-        for item in part.split(',') {
-            check_cron_item(item, name, low, high)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_cron_item(item: &str, name: &str, low: u32, high: u32) -> Result<(), String> {
-    let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-    if let Some(step) = step
-        && !step.parse::<u32>().is_ok_and(|step| step > 0 && step <= high)
-    {
-        return Err(format!("\"{item}\" is no {name}: the step after / must be from 1 to {high}"));
-    }
-    if range == "*" {
-        return Ok(());
-    }
-    let bounds: Result<Vec<u32>, String> =
-        range.split('-').map(|bound| cron_number(bound, name, low, high)).collect();
-    match bounds?.as_slice() {
-        [_] => Ok(()),
-        [from, to] if from <= to => Ok(()),
-        _ => Err(format!("\"{range}\" is no range of the {name}: it must run from low to high")),
-    }
-}
-
-fn cron_number(text: &str, name: &str, low: u32, high: u32) -> Result<u32, String> {
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    let lower = text.to_ascii_lowercase();
-    let named = match name {
-        "month" => MONTHS.iter().position(|month| *month == lower).map(|at| at + 1),
-        "day of week" => DAYS.iter().position(|day| *day == lower),
-        _ => None,
-    };
-    named
-        .and_then(|at| u32::try_from(at).ok())
-        .or_else(|| text.parse().ok())
-        .filter(|number| (low..=high).contains(number))
-        .ok_or_else(|| format!("\"{text}\" is no {name}: it goes from {low} to {high}"))
 }
