@@ -42,7 +42,12 @@ fn rival_creates(syncs: &[ReadSync], report: &mut Report<'_>) {
             side.spec.template.as_ref().map(|title| format!(" of template \"{title}\"")).unwrap_or_default();
         let message = format!(
             "{}: side {} creates {}{template} in {}, and so does side {} of {}: each would make its own",
-            sync.owner, side.spec.name, side.spec.entity, side.spec.system, other_side.spec.name, other_sync.owner
+            sync.owner,
+            side.spec.name,
+            side.spec.entity,
+            side.spec.system,
+            other_side.spec.name,
+            other_sync.owner
         );
         report.problem(&side.create_at, "create", message);
     }
@@ -57,7 +62,8 @@ fn references(syncs: &[ReadSync], report: &mut Report<'_>) {
             };
             let path = format!("fields.{}.type", field.spec.name);
             let Some(parent) = syncs.iter().find(|other| other.spec.name == *target) else {
-                let message = format!("{}: {path} is ref({target}), and there is no sync \"{target}\"", sync.owner);
+                let message =
+                    format!("{}: {path} is ref({target}), and there is no sync \"{target}\"", sync.owner);
                 let advice = did_you_mean(target, names.iter().copied())
                     .unwrap_or_else(|| format!("there is {}", list(names.iter().copied())));
                 report.suggest(&field.at, &path, message, Some(advice));
@@ -99,8 +105,12 @@ fn cycles(syncs: &[ReadSync], report: &mut Report<'_>) {
             continue;
         }
         if let Some(cycle) = cycle_from(&specs, place) {
-            let names: Vec<&str> =
-                cycle.iter().chain([&place]).filter_map(|at| specs.get(*at)).map(|spec| spec.name.as_str()).collect();
+            let names: Vec<&str> = cycle
+                .iter()
+                .chain([&place])
+                .filter_map(|at| specs.get(*at))
+                .map(|spec| spec.name.as_str())
+                .collect();
             let message = format!(
                 "{}: its references run in a circle ({}): no record could be first",
                 sync.owner,

@@ -18,8 +18,7 @@ use super::systems::TALLYFY;
 use super::text::{did_you_mean, is_name, list};
 use super::tree::{Entry, Kind, Node};
 
-const OPTIONS: [&str; 8] =
-    ["type", "key", "owner", "conflict", "normalise", "group", "too_long", "on_blank"];
+const OPTIONS: [&str; 8] = ["type", "key", "owner", "conflict", "normalise", "group", "too_long", "on_blank"];
 const LENS_KEYS: [&str; 4] = ["path", "values", "read", "write"];
 const STEPS: [(&str, Normalise); 4] = [
     ("trim", Normalise::Trim),
@@ -47,12 +46,7 @@ pub struct ReadField {
 }
 
 /// All fields of a sync, in the order of the file.
-pub fn read(
-    sync: &Section<'_>,
-    sides: &[ReadSide],
-    text: &str,
-    report: &mut Report<'_>,
-) -> Vec<ReadField> {
+pub fn read(sync: &Section<'_>, sides: &[ReadSide], text: &str, report: &mut Report<'_>) -> Vec<ReadField> {
     let Some(section) = sync.table(report, "fields") else {
         if sync.node.get("fields").is_none() {
             sync.missing(report, "fields", "a sync needs at least one [sync.fields.NAME] section");
@@ -81,7 +75,8 @@ fn field(
     let usable = is_name(name) && !name.contains('-') && !name.starts_with(|c: char| c.is_ascii_digit());
     if !usable || name == "record" {
         let message = format!("the field name \"{name}\" cannot be used in expressions");
-        let advice = Some("letters, digits and _ only, not beginning with a digit, and not \"record\"".to_owned());
+        let advice =
+            Some("letters, digits and _ only, not beginning with a digit, and not \"record\"".to_owned());
         table.suggest(report, &entry.origin, &table.path, message, advice);
     }
     let kind = kind(table, report);
@@ -94,7 +89,8 @@ fn field(
     }
     let spec = FieldSpec {
         name: name.clone(),
-        key: table.boolean(report, "key").unwrap_or(false),
+        // A key of the wrong type was meant as one: that is told once, not again as a missing key.
+        key: table.boolean(report, "key").unwrap_or(table.node.get("key").is_some()),
         owner,
         normalise: normalise(table, &kind, report),
         keep_on_blank: table.word(report, "on_blank", &[("propagate", false), ("keep", true)]) == Some(true),
@@ -159,9 +155,15 @@ fn normalise(table: &Section<'_>, kind: &FieldType, report: &mut Report<'_>) -> 
             Some((_, step)) => steps.push(*step),
             None => {
                 let known = STEPS.iter().map(|(known, _)| *known);
-                let advice = did_you_mean(&word, known.clone())
-                    .unwrap_or_else(|| format!("known: {}", list(known)));
-                table.suggest(report, &at, &path, format!("{path}: there is no step \"{word}\""), Some(advice));
+                let advice =
+                    did_you_mean(&word, known.clone()).unwrap_or_else(|| format!("known: {}", list(known)));
+                table.suggest(
+                    report,
+                    &at,
+                    &path,
+                    format!("{path}: there is no step \"{word}\""),
+                    Some(advice),
+                );
             }
         }
     }
@@ -203,7 +205,8 @@ fn lens(
             }
         }
         _ => {
-            let message = format!("{key} must be a path or a table with path, not {}", entry.node.kind_name());
+            let message =
+                format!("{key} must be a path or a table with path, not {}", entry.node.kind_name());
             field.problem(report, &entry.node.origin, &key, message);
             return None;
         }
@@ -298,7 +301,8 @@ fn check_sides(table: &Section<'_>, field: &ReadField, sides: &[ReadSide], repor
         let key = table.join(name);
         if side.connector == TALLYFY && tallyfy_read_only(&lens.path) {
             let message = format!("{key}: \"{}\" is read-only in Tallyfy", lens.path);
-            let advice = Some(format!("say owner = \"{name}\", so that no other side's change has to go there"));
+            let advice =
+                Some(format!("say owner = \"{name}\", so that no other side's change has to go there"));
             table.suggest(report, at, &key, message, advice);
         } else if !lens.writable {
             let message = format!(

@@ -142,9 +142,9 @@ fn value(node: &Node) -> Value {
             .map_or_else(|_| Value::from(digits.as_str()), |number| Num::I128(number).into_value()),
         Kind::Boolean(value) => Value::from(*value),
         Kind::List(items) => Value::from(items.iter().map(value).collect::<Vec<_>>()),
-        Kind::Table(entries) => Value::from(
-            entries.iter().map(|entry| (entry.key.clone(), value(&entry.node))).collect::<Dict>(),
-        ),
+        Kind::Table(entries) => {
+            Value::from(entries.iter().map(|entry| (entry.key.clone(), value(&entry.node))).collect::<Dict>())
+        }
     }
 }
 
@@ -160,11 +160,8 @@ impl IntoValue for Num {
 
 fn rebuild_root(figment: &Figment, root: &Node) -> Node {
     // The whole dictionary: the layers above never fail to give data, so neither does this.
-    let joined: Dict = figment
-        .data()
-        .ok()
-        .and_then(|mut profiles| profiles.remove(&Profile::Default))
-        .unwrap_or_default();
+    let joined: Dict =
+        figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default)).unwrap_or_default();
     Node { origin: root.origin.clone(), kind: Kind::Table(rebuild_entries(&joined, Some(root), figment)) }
 }
 

@@ -35,14 +35,18 @@ enum Tighter {
 
 /// The meaning of a sync.
 pub fn meaning(sync: &SyncSpec, systems: &BTreeMap<String, SystemSpec>, timezone: &str) -> Meaning {
-    let mut parts = Parts { names: sync.sides.iter().map(|side| side.name.clone()).collect(), map: BTreeMap::new() };
+    let mut parts =
+        Parts { names: sync.sides.iter().map(|side| side.name.clone()).collect(), map: BTreeMap::new() };
     parts.put("daemon.timezone", timezone);
     parts.put("where", sync.scope.as_deref().unwrap_or("every record"));
-    parts.put("on_leave", match sync.on_leave {
-        OnLeave::Freeze => "freeze",
-        OnLeave::Unlink => "unlink",
-        OnLeave::Delete => "delete",
-    });
+    parts.put(
+        "on_leave",
+        match sync.on_leave {
+            OnLeave::Freeze => "freeze",
+            OnLeave::Unlink => "unlink",
+            OnLeave::Delete => "delete",
+        },
+    );
     let first = match &sync.first {
         First::Ask => "ask".to_owned(),
         First::Prefer(sides) => format!("prefer {}", parts.side_names(sides)),
@@ -80,25 +84,34 @@ fn sides(sync: &SyncSpec, systems: &BTreeMap<String, SystemSpec>, parts: &mut Pa
             parts.put(part("template"), template);
         }
         let create = parts.side_names(&side.create_for);
-        parts.put(part("create"), if create.is_empty() { "never".to_owned() } else { format!("for {create}") });
+        parts.put(
+            part("create"),
+            if create.is_empty() { "never".to_owned() } else { format!("for {create}") },
+        );
         for (path, source) in &side.defaults {
             parts.put(part(&format!("defaults.{path}")), source);
         }
         if let Some(marker) = &side.marker {
             parts.put(part("marker"), marker);
         }
-        parts.put(part("on_delete"), match side.on_delete {
-            OnDelete::Unlink => "unlink",
-            OnDelete::Archive => "archive",
-            OnDelete::Delete => "delete",
-            OnDelete::Ask => "ask",
-        });
+        parts.put(
+            part("on_delete"),
+            match side.on_delete {
+                OnDelete::Unlink => "unlink",
+                OnDelete::Archive => "archive",
+                OnDelete::Delete => "delete",
+                OnDelete::Ask => "ask",
+            },
+        );
         parts.put(part("archived"), if side.archived_is_deleted { "deleted" } else { "kept" });
-        parts.put(part("on_uncertain"), match side.on_uncertain {
-            OnUncertain::Hold => "hold",
-            OnUncertain::Retry => "retry",
-            OnUncertain::AssumeDone => "assume_done",
-        });
+        parts.put(
+            part("on_uncertain"),
+            match side.on_uncertain {
+                OnUncertain::Hold => "hold",
+                OnUncertain::Retry => "retry",
+                OnUncertain::AssumeDone => "assume_done",
+            },
+        );
         parts.put(part("reopen"), side.reopen.to_string());
         if let Some(system) = systems.get(&side.system) {
             system_parts(system, parts);

@@ -48,13 +48,7 @@ impl<'n> Section<'n> {
     }
 
     /// Notes a problem of this owner.
-    pub fn problem(
-        &self,
-        report: &mut Report<'_>,
-        at: &Origin,
-        key: &str,
-        message: impl std::fmt::Display,
-    ) {
+    pub fn problem(&self, report: &mut Report<'_>, at: &Origin, key: &str, message: impl std::fmt::Display) {
         self.suggest(report, at, key, message, None);
     }
 

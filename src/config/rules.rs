@@ -70,7 +70,8 @@ pub fn conflict(section: &Section<'_>, names: &[&str], report: &mut Report<'_>) 
                     None
                 }
                 (None, None) => {
-                    let message = format!("{path} must be {{ prefer = [sides] }} or {{ furthest = [values] }}");
+                    let message =
+                        format!("{path} must be {{ prefer = [sides] }} or {{ furthest = [values] }}");
                     section.problem(report, &at, &path, message);
                     None
                 }
@@ -122,7 +123,11 @@ pub fn json(node: &Node) -> Option<Json> {
         Kind::Integer(digits) | Kind::Float(digits) => {
             let plain = digits.replace('_', "");
             let plain = plain.trim_start_matches('+');
-            Some(plain.parse::<serde_json::Number>().map_or_else(|_| Json::String(plain.to_owned()), Json::Number))
+            Some(
+                plain
+                    .parse::<serde_json::Number>()
+                    .map_or_else(|_| Json::String(plain.to_owned()), Json::Number),
+            )
         }
         Kind::Boolean(value) => Some(Json::Bool(*value)),
         Kind::List(items) => items.iter().map(json).collect::<Option<Vec<_>>>().map(Json::Array),

@@ -10,12 +10,27 @@ use super::reader::Section;
 use super::text::{absolute, did_you_mean};
 use super::tree::{Entry, Kind};
 
-const FORMS: [&str; 3] = ["env", "file", "credential"];
+/// The ways to say where a secret is.
+pub const FORMS: [&str; 3] = ["env", "file", "credential"];
+/// Keys that hold a secret in `auth` although their name alone does not say so.
+pub const ALWAYS_SECRET_IN_AUTH: [&str; 3] = ["key", "pin", "value"];
 
 /// Endings of names under which vendors hand out secrets. Compared without case, `-` and `_`.
 const SECRET_ENDINGS: [&str; 14] = [
-    "token", "secret", "password", "passwd", "passphrase", "privatekey", "apikey", "secretkey", "accesskey",
-    "signingkey", "sharedkey", "credentials", "pem", "pwd",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "privatekey",
+    "apikey",
+    "secretkey",
+    "accesskey",
+    "signingkey",
+    "sharedkey",
+    "credentials",
+    "pem",
+    "pwd",
 ];
 
 /// Whether a secret would stand under this name.
@@ -36,6 +51,12 @@ pub fn looks_like_secret_value(text: &str) -> bool {
         || text.contains("PRIVATE KEY-----")
         || text.starts_with("eyJ") && text.matches('.').count() == 2
         || has_user_information(text)
+}
+
+/// Whether a text can be the name of an environment variable.
+pub fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// `https://user:password@host`.
@@ -111,9 +132,14 @@ fn read_reference(
         section.problem(report, &only.node.origin, &path, message);
         return None;
     };
-    if text.trim().is_empty() || (only.key == "credential" && text.contains(['/', '\\'])) {
-        let message = format!("{path}.{} must be a name, not empty and not a path", only.key);
-        section.problem(report, &only.node.origin, &path, message);
+    let wanted = match only.key.as_str() {
+        "env" if !is_variable_name(text) => Some("the name of an environment variable"),
+        "credential" if text.is_empty() || text.contains(['/', '\\']) => Some("a name, not a path"),
+        "file" if text.trim().is_empty() => Some("a path"),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
+        section.problem(report, &only.node.origin, &path, format!("{path}.{} must be {wanted}", only.key));
         return None;
     }
     match only.key.as_str() {

@@ -22,14 +22,40 @@ pub const RUNS: &str = "runs";
 const SEARCH_LAG: Duration = Duration::from_secs(60);
 
 const KEYS: [&str; 12] = [
-    "system", "entity", "template", "blueprint", "create", "defaults", "marker", "on_delete", "archived",
-    "search_lag", "on_uncertain", "reopen",
+    "system",
+    "entity",
+    "template",
+    "blueprint",
+    "create",
+    "defaults",
+    "marker",
+    "on_delete",
+    "archived",
+    "search_lag",
+    "on_uncertain",
+    "reopen",
 ];
 
 /// Words that mean something in a field, so that no side can be called so.
 pub const OPTION_WORDS: [&str; 18] = [
-    "type", "key", "owner", "conflict", "path", "values", "read", "write", "normalise", "normalize", "group",
-    "too_long", "on_blank", "system", "entity", "template", "name", "record",
+    "type",
+    "key",
+    "owner",
+    "conflict",
+    "path",
+    "values",
+    "read",
+    "write",
+    "normalise",
+    "normalize",
+    "group",
+    "too_long",
+    "on_blank",
+    "system",
+    "entity",
+    "template",
+    "name",
+    "record",
 ];
 
 /// A side with the places that later checks point at.
@@ -97,7 +123,8 @@ fn side(
         let at = table.node.get("system").map_or(&entry.origin, |entry| &entry.node.origin);
         let message = format!("side {name}: there is no system \"{system}\"");
         let known = systems.keys().map(String::as_str);
-        let advice = did_you_mean(&system, known.clone()).unwrap_or_else(|| format!("there is {}", list(known)));
+        let advice =
+            did_you_mean(&system, known.clone()).unwrap_or_else(|| format!("there is {}", list(known)));
         table.suggest(report, at, &table.join("system"), message, Some(advice));
     }
     let entity = table.filled(report, "entity");
@@ -114,7 +141,8 @@ fn side(
         defaults,
         marker: table.filled(report, "marker"),
         on_delete: on_delete(table, report),
-        archived_is_deleted: table.word(report, "archived", &[("kept", false), ("deleted", true)]) == Some(true),
+        archived_is_deleted: table.word(report, "archived", &[("kept", false), ("deleted", true)])
+            == Some(true),
         search_lag: table.duration(report, "search_lag").unwrap_or(SEARCH_LAG),
         on_uncertain: on_uncertain(table, report),
         reopen: table.boolean(report, "reopen").unwrap_or(false),
@@ -279,7 +307,12 @@ fn collect_defaults(
             Kind::Integer(number) | Kind::Float(number) => format!("{{{{ {number} }}}}"),
             Kind::Boolean(value) => format!("{{{{ {value} }}}}"),
             Kind::List(_) => {
-                section.problem(report, &entry.node.origin, &key, format!("{key} must be a text, not a list"));
+                section.problem(
+                    report,
+                    &entry.node.origin,
+                    &key,
+                    format!("{key} must be a text, not a list"),
+                );
                 continue;
             }
         };

@@ -86,7 +86,8 @@ pub fn starter(connectors: &[&str]) -> String {
     let mut text = HEAD.to_owned();
     for side in &chosen {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "[systems.{}]\nconnector = \"{}\"\n{}\n", side.name, side.connector, side.system);
+        let _ =
+            writeln!(text, "[systems.{}]\nconnector = \"{}\"\n{}\n", side.name, side.connector, side.system);
     }
     text.push_str(SYNC);
     for side in &chosen {
@@ -116,7 +117,8 @@ fn choose(connectors: &[&str]) -> Vec<Chosen> {
             name,
             connector: (*id).to_owned(),
             entity: known.map_or("ENTITY", |known| known.entity),
-            system: known.map_or("# `tallysync connectors NAME` lists the vars it needs", |known| known.system),
+            system: known
+                .map_or("# `tallysync connectors NAME` lists the vars it needs", |known| known.system),
             paths: known.map_or(["number", "amount", "date", "memo"], |known| known.paths),
         });
     }
@@ -158,14 +160,20 @@ first    = "ask"                  # fields that differ when records are first li
 const TALLYFY_SIDE: &str = r#"[sync.sides.tallyfy]
 entity   = "runs"
 template = "Order approval"       # title, alias or id of your template
-create   = [CREATORS]             # launch a run for each of its records that has none
+create   = [CREATORS]              # launch a run for each of its records that has none
 defaults = { name = "Order {{ order_no }}" }
 marker   = "kickoff.sync-id"      # a kick-off field of the template that nobody else uses
 "#;
 
 const FIELDS: [(&str, &str); 4] = [
-    ("[sync.fields.order_no]\nkey = true                        # recognises the same thing on first sight\n", "kickoff.order-number"),
+    (
+        "[sync.fields.order_no]\nkey = true                        # recognises the same thing on first sight\n",
+        "kickoff.order-number",
+    ),
     ("[sync.fields.amount]\ntype = \"decimal(2)\"\n", "kickoff.amount"),
     ("[sync.fields.ship_date]\ntype = \"date\"\n", "kickoff.ship-date"),
-    ("[sync.fields.memo]                # no conflict rule: a person decides with `tallysync resolve`\n", "kickoff.memo"),
+    (
+        "[sync.fields.memo]                # no conflict rule: a person decides with `tallysync resolve`\n",
+        "kickoff.memo",
+    ),
 ];

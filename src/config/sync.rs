@@ -21,7 +21,8 @@ use super::tree::Node;
 use super::units;
 
 const KEYS: [&str; 11] = [
-    "name", "schedule", "sweep", "settle", "where", "on_leave", "first", "conflict", "sides", "fields", "guard",
+    "name", "schedule", "sweep", "settle", "where", "on_leave", "first", "conflict", "sides", "fields",
+    "guard",
 ];
 /// Every five minutes.
 const SCHEDULE: &str = "*/5 * * * *";
@@ -199,7 +200,8 @@ fn keys(section: &Section<'_>, sync: &ReadSync, report: &mut Report<'_>) {
     for field in &keys {
         if field.lens_at.iter().flatten().count() < 2 {
             let path = format!("fields.{}", field.spec.name);
-            let message = format!("{path} is a key but stands on fewer than two sides: nothing could match by it");
+            let message =
+                format!("{path} is a key but stands on fewer than two sides: nothing could match by it");
             section.problem(report, &field.at, &path, message);
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::model::{AuthSpec, BudgetSpec, DaemonSpec, StateSpec, SystemSpec, VarValue};
 use super::problem::Report;
 use super::reader::Section;
-use super::secret::{has_user_information, read_value};
+use super::secret::{ALWAYS_SECRET_IN_AUTH, has_user_information, read_value};
 use super::text::{absolute, is_name};
 use super::tree::{Entry, Node};
 
@@ -63,7 +63,8 @@ pub fn daemon(root: &Node, report: &mut Report<'_>) -> DaemonSpec {
     daemon.public_url = address(&section, "public_url", report);
     if let Some(zone) = section.filled(report, "timezone") {
         if jiff::tz::TimeZone::get(&zone).is_err() {
-            let message = format!("timezone \"{zone}\" is not known; write an IANA name such as \"Europe/Berlin\"");
+            let message =
+                format!("timezone \"{zone}\" is not known; write an IANA name such as \"Europe/Berlin\"");
             section.problem(report, &section.origin("timezone"), "timezone", message);
         }
         daemon.timezone = zone;
@@ -117,7 +118,9 @@ fn system(entry: &Entry, folder: &Path, report: &mut Report<'_>) -> Option<Syste
         connector: connector.unwrap_or_default(),
         base_url: address(&section, "base_url", report),
         organization: section.filled(report, "organization"),
-        api: section.word(report, "api", &[("organizations", "organizations"), ("v1", "v1")]).map(str::to_owned),
+        api: section
+            .word(report, "api", &[("organizations", "organizations"), ("v1", "v1")])
+            .map(str::to_owned),
         auth: auth(&section, folder, report),
         vars: vars(&section, folder, report),
         budget: budget(&section, report),
@@ -159,9 +162,9 @@ fn address(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Option<
         Ok(url) => match (url.scheme(), url.host_str()) {
             ("https", Some(_)) => None,
             ("http", Some(host)) if is_loopback(host) => None,
-            ("http", Some(host)) => {
-                Some(format!("{key} must be https:// (plain http:// only for this machine, which {host} is not)"))
-            }
+            ("http", Some(host)) => Some(format!(
+                "{key} must be https:// (plain http:// only for this machine, which {host} is not)"
+            )),
             _ => Some(format!("{key} must begin with https://")),
         },
         Err(error) => Some(format!("{key} is no address: {error}")),
@@ -187,7 +190,7 @@ fn auth(section: &Section<'_>, folder: &Path, report: &mut Report<'_>) -> Option
     let kind = table.filled(report, "kind").unwrap_or_default();
     let mut values = BTreeMap::new();
     for entry in table.node.entries().unwrap_or_default().iter().filter(|entry| entry.key != "kind") {
-        if let Some(value) = read_value(&table, entry, &["key", "pin", "value"], folder, report) {
+        if let Some(value) = read_value(&table, entry, &ALWAYS_SECRET_IN_AUTH, folder, report) {
             values.insert(entry.key.clone(), value);
         }
     }

@@ -7,7 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Origin, Problems, Report, Source};
-use super::secret::{looks_like_secret_value, names_a_secret};
+use super::secret::{
+    ALWAYS_SECRET_IN_AUTH, FORMS, is_variable_name, looks_like_secret_value, names_a_secret,
+};
 
 /// A value with its origin.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +106,7 @@ pub fn parse(source: &mut Source) -> Result<Node, Problems> {
         return Err(report.finish().0);
     }
     let root = Node { origin: Origin::File(table.span()), kind: Kind::Table(entries(table.get_ref())) };
-    cover(&root, None, source);
+    cover(&root, "", "", source);
     Ok(root)
 }
 
@@ -142,21 +144,24 @@ fn node(value: &Spanned<DeValue<'_>>) -> Node {
 }
 
 /// Covers every scalar under a name that a secret would have, and every value that looks like one.
-fn cover(node: &Node, key: Option<&str>, source: &mut Source) {
+/// `around` is the key of the table that the value stands in.
+fn cover(node: &Node, key: &str, around: &str, source: &mut Source) {
     match &node.kind {
         Kind::Table(entries) => {
             for entry in entries {
-                cover(&entry.node, Some(&entry.key), source);
+                cover(&entry.node, &entry.key, key, source);
             }
         }
         Kind::List(items) => {
             for item in items {
-                cover(item, key, source);
+                cover(item, key, around, source);
             }
         }
         _ => {
-            let secret = key.is_some_and(names_a_secret)
-                || matches!(&node.kind, Kind::Text(text) if looks_like_secret_value(text));
+            let text = node.scalar().unwrap_or_default();
+            let place = FORMS.contains(&key) && (key != "env" || is_variable_name(&text));
+            let named = names_a_secret(key) || around == "auth" && ALWAYS_SECRET_IN_AUTH.contains(&key);
+            let secret = named || names_a_secret(around) && !place || looks_like_secret_value(&text);
             if let (true, Origin::File(range)) = (secret, &node.origin) {
                 source.cover(range.clone());
             }
@@ -173,8 +178,9 @@ fn cover_by_line(source: &mut Source) {
         let content = line.trim_end_matches(['\n', '\r']);
         let end = start + content.len();
         let opens = content.trim_start().starts_with('[') || content.contains('=');
-        let secret = content.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(names_a_secret)
-            || looks_like_secret_value(content);
+        let secret =
+            content.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(names_a_secret)
+                || looks_like_secret_value(content);
         if !opens && !content.trim().is_empty() {
             ranges.push(start..end);
         } else if secret {

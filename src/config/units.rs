@@ -56,8 +56,10 @@ fn rule_of(
         return Rule::Ask;
     };
     if let (Some(_), Some((_, at))) = (field.spec.owner, &field.rule) {
-        let message =
-            format!("{}: fields.{} has an owner: its conflict rule is never asked", sync.owner, field.spec.name);
+        let message = format!(
+            "{}: fields.{} has an owner: its conflict rule is never asked",
+            sync.owner, field.spec.name
+        );
         report.warn(at, message);
     }
     let rule = typed(sync, &field.spec.name, &field.spec.kind, written, at, report);
@@ -111,9 +113,10 @@ fn group_rule(
             sync.problem(report, &field.at, &path, message);
         }
         let own = rule_of(sync, field, stated, default, report);
-        let differs = field.rule.as_ref().is_some_and(|(written, _)| {
-            stated.is_some_and(|(other, _)| !same(written, other))
-        });
+        let differs = field
+            .rule
+            .as_ref()
+            .is_some_and(|(written, _)| stated.is_some_and(|(other, _)| !same(written, other)));
         if differs && let Some((written, at)) = &field.rule {
             let message = format!(
                 "{path}.conflict is {}, but group \"{group}\" has {} already: a group has one rule",
@@ -122,12 +125,15 @@ fn group_rule(
             );
             sync.problem(report, at, &path, message);
         } else if own != rule && !matches!(rule, Rule::Furthest(_)) {
-            let message =
-                format!("{path}: group \"{group}\" has one rule, and not every side it prefers has this field");
+            let message = format!(
+                "{path}: group \"{group}\" has one rule, and not every side it prefers has this field"
+            );
             sync.problem(report, &field.at, &path, message);
         }
     }
-    if members.len() > 1 && matches!(rule, Rule::Union | Rule::Sum | Rule::Largest | Rule::Smallest | Rule::Furthest(_)) {
+    if members.len() > 1
+        && matches!(rule, Rule::Union | Rule::Sum | Rule::Largest | Rule::Smallest | Rule::Furthest(_))
+    {
         let (_, at) = stated.or(default).map_or((&Written::Rule(Rule::Ask), &first.at), |(w, at)| (w, at));
         let message = format!(
             "group \"{group}\" cannot be decided by \"{}\": that rule looks at one value, and would mix the sides",

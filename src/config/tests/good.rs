@@ -29,10 +29,13 @@ fn the_shipped_example_loads_without_a_remark() {
     assert_eq!(sync.scope.as_deref(), Some("amount >= 10000"));
     assert_eq!(sync.guard, GuardSpec::default());
     let approval = sync.fields[4].lenses[1].as_ref().unwrap();
-    assert_eq!(approval.values, [
-        (serde_json::json!(true), Value::text("approved")),
-        (serde_json::json!(false), Value::text("rejected")),
-    ]);
+    assert_eq!(
+        approval.values,
+        [
+            (serde_json::json!(true), Value::text("approved")),
+            (serde_json::json!(false), Value::text("rejected")),
+        ]
+    );
 }
 
 #[test]
@@ -41,7 +44,8 @@ fn every_starter_loads() {
     for erp in all {
         for crm in ["salesforce", "hubspot", "dynamics", "homemade"] {
             let text = starter(&[erp, crm]);
-            let config = load(&text).unwrap_or_else(|problems| panic!("{erp} and {crm}:\n{problems}\n{text}"));
+            let config =
+                load(&text).unwrap_or_else(|problems| panic!("{erp} and {crm}:\n{problems}\n{text}"));
             assert_eq!(config.syncs[0].sides.len(), 3);
             assert_eq!(config.syncs[0].sides[2].create_for, [0]);
             assert_eq!(config.warnings, Vec::<String>::new(), "{erp} and {crm}");
@@ -68,7 +72,8 @@ fn what_is_not_said_has_its_default() {
 
 #[test]
 fn relative_paths_count_from_the_folder_of_the_file() {
-    let text = format!("{GOOD}[state]\npath = \"data/s.db\"\nepoch = \"/var/epoch\"\n[connectors]\ndir = \"own\"\n");
+    let text =
+        format!("{GOOD}[state]\npath = \"data/s.db\"\nepoch = \"/var/epoch\"\n[connectors]\ndir = \"own\"\n");
     let config = load_text(Path::new("/etc/tallysync/sync.toml"), &text, std::iter::empty(), &[]).unwrap();
     assert_eq!(config.state.path, Path::new("/etc/tallysync/data/s.db"));
     assert_eq!(config.state.epoch.as_deref(), Some(Path::new("/var/epoch")));
@@ -80,20 +85,23 @@ fn groups_become_units_and_the_syncs_rule_fills_in() {
     let text = GOOD
         .replace("name = \"orders\"", "name = \"orders\"\nconflict = { prefer = [\"erp\"] }\nfirst = { prefer = [\"tallyfy\", \"erp\"] }")
         .replace("type = \"decimal(2)\"", "type = \"decimal(2)\"\ngroup = \"money\"\nconflict = \"newest\"");
-    let text = format!("{text}[sync.fields.currency]\ngroup = \"money\"\nerp = \"currency\"\ntallyfy = \"kickoff.currency\"\n");
+    let text = format!(
+        "{text}[sync.fields.currency]\ngroup = \"money\"\nerp = \"currency\"\ntallyfy = \"kickoff.currency\"\n"
+    );
     let sync = &load(&text).unwrap().syncs[0];
     assert_eq!(sync.first, First::Prefer(vec![1, 0]));
     let units: Vec<(&str, &[usize], &Rule)> =
         sync.units.iter().map(|unit| (unit.name.as_str(), unit.fields.as_slice(), &unit.rule)).collect();
-    assert_eq!(units, [
-        ("order_no", [0].as_slice(), &Rule::Prefer(vec![0])),
-        ("money", [1, 2].as_slice(), &Rule::Newest),
-    ]);
+    assert_eq!(
+        units,
+        [("order_no", [0].as_slice(), &Rule::Prefer(vec![0])), ("money", [1, 2].as_slice(), &Rule::Newest),]
+    );
 }
 
 #[test]
 fn values_of_an_order_have_the_fields_type_and_every_digit() {
-    let text = changed("erp = \"total\"", "conflict = { furthest = [0.10, 12345678901234567.89] }\nerp = \"total\"");
+    let text =
+        changed("erp = \"total\"", "conflict = { furthest = [0.10, 12345678901234567.89] }\nerp = \"total\"");
     let sync = &load(&text).unwrap().syncs[0];
     let number = |text: &str| Value::number(text.parse::<Decimal>().unwrap());
     assert_eq!(sync.units[1].rule, Rule::Furthest(vec![number("0.1"), number("12345678901234567.89")]));
@@ -101,7 +109,10 @@ fn values_of_an_order_have_the_fields_type_and_every_digit() {
 
 #[test]
 fn a_quoted_key_of_a_value_map_is_a_text_and_a_bare_one_what_it_says() {
-    let text = changed("erp = \"tranId\"", "erp = { path = \"s\", values = { 1 = \"one\", \"2\" = \"two\", false = \"no\", \"true\" = \"yes\", B = \"open\" } }");
+    let text = changed(
+        "erp = \"tranId\"",
+        "erp = { path = \"s\", values = { 1 = \"one\", \"2\" = \"two\", false = \"no\", \"true\" = \"yes\", B = \"open\" } }",
+    );
     let sync = &load(&text).unwrap().syncs[0];
     let raw: Vec<String> =
         sync.fields[0].lenses[0].as_ref().unwrap().values.iter().map(|(raw, _)| raw.to_string()).collect();
@@ -110,7 +121,10 @@ fn a_quoted_key_of_a_value_map_is_a_text_and_a_bare_one_what_it_says() {
 
 #[test]
 fn defaults_may_nest_and_keep_their_type() {
-    let text = changed("create = [\"erp\"]", "create = [\"erp\"]\ndefaults = { name = \"x\", kickoff.size = 5, \"kickoff.on\" = true }");
+    let text = changed(
+        "create = [\"erp\"]",
+        "create = [\"erp\"]\ndefaults = { name = \"x\", kickoff.size = 5, \"kickoff.on\" = true }",
+    );
     let sync = &load(&text).unwrap().syncs[0];
     let expected = [("name", "x"), ("kickoff.size", "{{ 5 }}"), ("kickoff.on", "{{ true }}")];
     assert_eq!(sync.sides[1].defaults, expected.map(|(path, source)| (path.to_owned(), source.to_owned())));
@@ -119,17 +133,39 @@ fn defaults_may_nest_and_keep_their_type() {
 #[test]
 fn remarks_name_the_consequence() {
     let remarks = |text: &str| load(text).unwrap().warnings;
-    assert_eq!(remarks(&changed("marker = \"kickoff.sync-id\"\n", "")), [
-        "sync.toml:17: sync \"orders\": side tallyfy launches processes but has no marker: a launch whose answer is lost cannot be found again and will be held for a person",
-    ]);
-    assert_eq!(remarks(&changed("create = [\"erp\"]\nmarker = \"kickoff.sync-id\"\n[sync.fields.order_no]\nkey = true\n", "[sync.fields.order_no]\n")), [
-        "sync.toml:11: sync \"orders\": no field has key = true: records are never matched with each other",
-    ]);
-    assert_eq!(remarks(&changed("erp = \"total\"\n", "")), [
-        "sync.toml:23: sync \"orders\": fields.amount stands on one side only and no where or defaults uses it: it does nothing",
-    ]);
-    assert_eq!(remarks(&changed("erp = \"total\"\n", "").replace("name = \"orders\"", "name = \"orders\"\nwhere = \"amount > 5\"")), Vec::<String>::new());
-    assert_eq!(remarks(&changed("tallyfy = \"kickoff.amount\"", "owner = \"tallyfy\"\ntallyfy = { path = \"status\", read = \"value\" }")), Vec::<String>::new());
+    assert_eq!(
+        remarks(&changed("marker = \"kickoff.sync-id\"\n", "")),
+        [
+            "sync.toml:17: sync \"orders\": side tallyfy launches processes but has no marker: a launch whose answer is lost cannot be found again and will be held for a person",
+        ]
+    );
+    assert_eq!(
+        remarks(&changed(
+            "create = [\"erp\"]\nmarker = \"kickoff.sync-id\"\n[sync.fields.order_no]\nkey = true\n",
+            "[sync.fields.order_no]\n"
+        )),
+        ["sync.toml:11: sync \"orders\": no field has key = true: records are never matched with each other",]
+    );
+    assert_eq!(
+        remarks(&changed("erp = \"total\"\n", "")),
+        [
+            "sync.toml:23: sync \"orders\": fields.amount stands on one side only and no where or defaults uses it: it does nothing",
+        ]
+    );
+    assert_eq!(
+        remarks(
+            &changed("erp = \"total\"\n", "")
+                .replace("name = \"orders\"", "name = \"orders\"\nwhere = \"amount > 5\"")
+        ),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        remarks(&changed(
+            "tallyfy = \"kickoff.amount\"",
+            "owner = \"tallyfy\"\ntallyfy = { path = \"status\", read = \"value\" }"
+        )),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn later_layers_win() {
 
 #[test]
 fn the_environment_reaches_into_systems_whatever_their_spelling() {
-    let text = GOOD.replace("systems.erp]", "systems.My-ERP]").replace("sides.erp]", "sides.erp]\nsystem = \"My-ERP\"");
+    let text = GOOD
+        .replace("systems.erp]", "systems.My-ERP]")
+        .replace("sides.erp]", "sides.erp]\nsystem = \"My-ERP\"");
     let env = [
         ("TALLYSYNC_SYSTEMS__MY_ERP__BASE_URL", "https://sandbox.example/"),
         ("TALLYSYNC_SYSTEMS__MY_ERP__BUDGET__PER_MINUTE", "7"),
@@ -42,28 +44,38 @@ fn a_problem_from_the_environment_says_so() {
     ];
     let error = load_with(GOOD, &env, &[]).unwrap_err().to_string();
     let lines: Vec<&str> = error.lines().collect();
-    assert_eq!(lines, [
-        "environment variable TALLYSYNC_STATE__PTH: [state]: unknown key \"pth\"; did you mean \"path\"?",
-        "environment variable TALLYSYNC_DAEMON__TIMEZONE: [daemon]: timezone \"Mars/Base\" is not known; write an IANA name such as \"Europe/Berlin\"",
-        "environment variable TALLYSYNC_SYSTEMS__ERP__BUDGET__PER_DAY: system \"erp\": budget.per_day must be a whole number from 1 to 4294967295, not many",
-        "3 problems in the config; nothing was started",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "environment variable TALLYSYNC_STATE__PTH: [state]: unknown key \"pth\"; did you mean \"path\"?",
+            "environment variable TALLYSYNC_DAEMON__TIMEZONE: [daemon]: timezone \"Mars/Base\" is not known; write an IANA name such as \"Europe/Berlin\"",
+            "environment variable TALLYSYNC_SYSTEMS__ERP__BUDGET__PER_DAY: system \"erp\": budget.per_day must be a whole number from 1 to 4294967295, not many",
+            "3 problems in the config; nothing was started",
+        ]
+    );
 }
 
 #[test]
 fn syncs_are_not_for_the_environment_or_flags() {
     let config = load_with(GOOD, &[("TALLYSYNC_SYNC__NAME", "x"), ("TALLYSYNC_CONFIG", "y")], &[]).unwrap();
-    assert_eq!(config.warnings, [
-        "environment variable TALLYSYNC_SYNC__NAME: ignored: only [state], [daemon] and [systems] can be set from the environment, not \"sync\"",
-    ]);
+    assert_eq!(
+        config.warnings,
+        [
+            "environment variable TALLYSYNC_SYNC__NAME: ignored: only [state], [daemon] and [systems] can be set from the environment, not \"sync\"",
+        ]
+    );
     let error = load_with(GOOD, &[], &[("sync.name", "x")]).unwrap_err().to_string();
-    assert!(error.starts_with("command line, sync.name: sync.name cannot be set from the command line"), "{error}");
+    assert!(
+        error.starts_with("command line, sync.name: sync.name cannot be set from the command line"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_secret_in_the_environment_stays_there() {
     let text = GOOD.replace("token = { env = \"TALLYFY_TOKEN\" }", "token = { credential = \"t\" }");
-    let config = load_with(&text, &[("TALLYSYNC_SYSTEMS__TALLYFY__AUTH__TOKEN", "s3cr3t-value")], &[]).unwrap();
+    let config =
+        load_with(&text, &[("TALLYSYNC_SYSTEMS__TALLYFY__AUTH__TOKEN", "s3cr3t-value")], &[]).unwrap();
     let auth = config.systems["tallyfy"].auth.as_ref().unwrap();
     let variable = "TALLYSYNC_SYSTEMS__TALLYFY__AUTH__TOKEN".to_owned();
     assert_eq!(auth.values["token"], VarValue::Secret(SecretRef::Env(variable)));

@@ -4,7 +4,9 @@ use super::*;
 use crate::config::needs_acceptance;
 
 fn changes(from: &str, to: &str) -> Vec<String> {
-    let guarded = format!("{GOOD}[sync.guard]\ndeletes = {{ sweeps = 3, max = 10, window = \"24h\" }}\nupdates = {{ percent = 30 }}\n");
+    let guarded = format!(
+        "{GOOD}[sync.guard]\ndeletes = {{ sweeps = 3, max = 10, window = \"24h\" }}\nupdates = {{ percent = 30 }}\n"
+    );
     assert!(guarded.contains(from), "{from}");
     let old = load(&guarded).unwrap().meanings.remove(0);
     let new = load(&guarded.replacen(from, to, 1)).unwrap().meanings.remove(0);
@@ -16,13 +18,31 @@ fn mapping_policy_host_and_tenant_count() {
     assert_eq!(changes("erp = \"total\"", "erp = \"net\""), ["fields.amount.erp: total -> net"]);
     assert_eq!(changes("decimal(2)", "decimal(3)"), ["fields.amount.type: decimal(2) -> decimal(3)"]);
     assert_eq!(changes("salesOrder", "invoice"), ["sides.erp.entity: salesOrder -> invoice"]);
-    assert_eq!(changes("account = \"1234567\"", "account = \"7\""), ["systems.erp.vars.account: 1234567 -> 7"]);
+    assert_eq!(
+        changes("account = \"1234567\"", "account = \"7\""),
+        ["systems.erp.vars.account: 1234567 -> 7"]
+    );
     assert_eq!(changes("create = [\"erp\"]\n", ""), ["sides.tallyfy.create: for erp -> never"]);
-    assert_eq!(changes("key = true", "key = true\nconflict = { prefer = [\"erp\"] }"), ["fields.order_no.conflict: ask -> prefer erp"]);
-    assert_eq!(changes("name = \"orders\"", "name = \"orders\"\nwhere = \"amount > 5\""), ["where: every record -> amount > 5"]);
-    assert_eq!(changes("[[sync]]", "[daemon]\ntimezone = \"Europe/Berlin\"\n[[sync]]"), ["daemon.timezone: UTC -> Europe/Berlin"]);
-    assert_eq!(changes("connector = \"netsuite\"", "connector = \"netsuite\"\nbase_url = \"https://sb.example\""), ["systems.erp.base_url: (not there) -> https://sb.example"]);
-    assert_eq!(changes("create = [\"erp\"]", "create = [\"erp\"]\non_delete = \"delete\""), ["sides.tallyfy.on_delete: unlink -> delete"]);
+    assert_eq!(
+        changes("key = true", "key = true\nconflict = { prefer = [\"erp\"] }"),
+        ["fields.order_no.conflict: ask -> prefer erp"]
+    );
+    assert_eq!(
+        changes("name = \"orders\"", "name = \"orders\"\nwhere = \"amount > 5\""),
+        ["where: every record -> amount > 5"]
+    );
+    assert_eq!(
+        changes("[[sync]]", "[daemon]\ntimezone = \"Europe/Berlin\"\n[[sync]]"),
+        ["daemon.timezone: UTC -> Europe/Berlin"]
+    );
+    assert_eq!(
+        changes("connector = \"netsuite\"", "connector = \"netsuite\"\nbase_url = \"https://sb.example\""),
+        ["systems.erp.base_url: (not there) -> https://sb.example"]
+    );
+    assert_eq!(
+        changes("create = [\"erp\"]", "create = [\"erp\"]\non_delete = \"delete\""),
+        ["sides.tallyfy.on_delete: unlink -> delete"]
+    );
 }
 
 #[test]
@@ -30,7 +50,10 @@ fn secrets_schedules_settle_budgets_and_listen_do_not() {
     for (from, to) in [
         ("env = \"TALLYFY_TOKEN\"", "env = \"OTHER\""),
         ("{ file = \"ns.pem\" }", "{ credential = \"ns\" }"),
-        ("name = \"orders\"", "name = \"orders\"\nschedule = \"0 * * * *\"\nsweep = \"0 4 * * *\"\nsettle = \"1m\""),
+        (
+            "name = \"orders\"",
+            "name = \"orders\"\nschedule = \"0 * * * *\"\nsweep = \"0 4 * * *\"\nsettle = \"1m\"",
+        ),
         ("connector = \"netsuite\"", "connector = \"netsuite\"\nbudget = { per_minute = 5 }"),
         ("[[sync]]", "[daemon]\nlisten = \"\"\n[[sync]]"),
     ] {

@@ -1,6 +1,7 @@
 //! Tests of the loader: what a good config becomes, what each bad one is told, layers, secrets, meaning.
 
 mod bad;
+mod bad_rules;
 mod good;
 mod layering;
 mod meanings;
@@ -8,9 +9,9 @@ mod secrets;
 
 use std::path::Path;
 
+use super::load_text;
 use super::model::Config;
 use super::problem::Problems;
-use super::load_text;
 
 /// A small config without a problem; tests change it by `replace`.
 const GOOD: &str = r#"[systems.tallyfy]

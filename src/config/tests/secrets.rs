@@ -14,26 +14,49 @@ fn never_shown(text: &str) -> Vec<String> {
 
 #[test]
 fn secrets_in_clear_are_errors_that_do_not_echo() {
-    for key in ["token", "client_secret", "password", "private_key", "refresh_token", "consumer_secret", "token_secret", "key"] {
+    for key in [
+        "token",
+        "client_secret",
+        "password",
+        "private_key",
+        "refresh_token",
+        "consumer_secret",
+        "token_secret",
+        "key",
+    ] {
         let text = changed("token = { env = \"TALLYFY_TOKEN\" }", &format!("{key} = \"{SECRET}\""));
         let variable = key.to_uppercase();
-        assert_eq!(never_shown(&text), [format!(
-            "sync.toml:4: system \"tallyfy\": auth.{key} is a secret written in clear; write {key} = {{ env = \"{variable}\" }}, {{ file = \"{key}\" }} or {{ credential = \"{key}\" }}"
-        )]);
+        assert_eq!(
+            never_shown(&text),
+            [format!(
+                "sync.toml:4: system \"tallyfy\": auth.{key} is a secret written in clear; write {key} = {{ env = \"{variable}\" }}, {{ file = \"{key}\" }} or {{ credential = \"{key}\" }}"
+            )]
+        );
     }
     let text = changed("private_key = { file = \"ns.pem\" }", &format!("api-key = \"{SECRET}\""));
     assert_eq!(never_shown(&text).len(), 1);
-    let text = changed("account = \"1234567\"", &format!("account = \"-----BEGIN PRIVATE KEY-----{SECRET}\""));
+    let text =
+        changed("account = \"1234567\"", &format!("account = \"-----BEGIN PRIVATE KEY-----{SECRET}\""));
     assert_eq!(never_shown(&text).len(), 1);
-    let text = changed("connector = \"netsuite\"", &format!("connector = \"netsuite\"\nbase_url = \"https://u:{SECRET}@erp.example\""));
-    assert_eq!(never_shown(&text), ["sync.toml:8: system \"erp\": base_url holds a user or password; credentials belong in auth"]);
+    let text = changed(
+        "connector = \"netsuite\"",
+        &format!("connector = \"netsuite\"\nbase_url = \"https://u:{SECRET}@erp.example\""),
+    );
+    assert_eq!(
+        never_shown(&text),
+        ["sync.toml:8: system \"erp\": base_url holds a user or password; credentials belong in auth"]
+    );
 }
 
 #[test]
 fn another_problem_on_the_line_of_a_secret_does_not_show_it() {
-    let text = changed("connector = \"netsuite\"", &format!("connector = \"netsuite\"\ntoken = \"{SECRET}\""));
+    let text =
+        changed("connector = \"netsuite\"", &format!("connector = \"netsuite\"\ntoken = \"{SECRET}\""));
     assert_eq!(never_shown(&text).len(), 1);
-    let text = changed("vars = { account = \"1234567\",", &format!("budget = {{ per_day = \"x\", password = \"{SECRET}\" }}\nvars = {{ account = \"1\","));
+    let text = changed(
+        "vars = { account = \"1234567\",",
+        &format!("budget = {{ per_day = \"x\", password = \"{SECRET}\" }}\nvars = {{ account = \"1\","),
+    );
     let problems = load(&text).unwrap_err().to_string();
     assert!(problems.contains("password = ***"), "{problems}");
     assert_eq!(never_shown(&text).len(), 2);
@@ -55,10 +78,32 @@ fn a_secret_in_a_text_that_is_no_toml_is_not_shown() {
 #[test]
 fn places_of_secrets_are_checked() {
     let told_for = |form: &str| told(&changed("{ env = \"TALLYFY_TOKEN\" }", form));
-    assert_eq!(told_for("{ evn = \"T\" }"), ["sync.toml:4: system \"tallyfy\": unknown key \"evn\" under auth.token; did you mean \"env\"?"]);
-    assert_eq!(told_for("{ env = \"T\", file = \"t\" }"), ["sync.toml:4: system \"tallyfy\": auth.token must name exactly one of env, file and credential"]);
-    assert_eq!(told_for("{}"), ["sync.toml:4: system \"tallyfy\": auth.token must name exactly one of env, file and credential"]);
-    assert_eq!(told_for("{ credential = \"../x\" }"), ["sync.toml:4: system \"tallyfy\": auth.token.credential must be a name, not empty and not a path"]);
+    assert_eq!(
+        told_for("{ evn = \"T\" }"),
+        ["sync.toml:4: system \"tallyfy\": unknown key \"evn\" under auth.token; did you mean \"env\"?"]
+    );
+    assert_eq!(
+        told_for("{ env = \"T\", file = \"t\" }"),
+        ["sync.toml:4: system \"tallyfy\": auth.token must name exactly one of env, file and credential"]
+    );
+    let pasted = changed("{ env = \"TALLYFY_TOKEN\" }", &format!("{{ env = \"{SECRET}\" }}"));
+    assert_eq!(
+        never_shown(&pasted),
+        ["sync.toml:4: system \"tallyfy\": auth.token.env must be the name of an environment variable"]
+    );
+    let wrapped = changed("{ env = \"TALLYFY_TOKEN\" }", &format!("{{ text = \"{SECRET}\" }}"));
+    assert_eq!(
+        never_shown(&wrapped),
+        ["sync.toml:4: system \"tallyfy\": unknown key \"text\" under auth.token"]
+    );
+    assert_eq!(
+        told_for("{}"),
+        ["sync.toml:4: system \"tallyfy\": auth.token must name exactly one of env, file and credential"]
+    );
+    assert_eq!(
+        told_for("{ credential = \"../x\" }"),
+        ["sync.toml:4: system \"tallyfy\": auth.token.credential must be a name, not a path"]
+    );
 }
 
 #[test]
