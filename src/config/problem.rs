@@ -1,7 +1,7 @@
 //! What is wrong with a config, told like a compiler tells it: file, line, key, the line itself, a caret.
 //!
 //! Nothing here decides what is wrong, and nothing here ever shows a secret: the text of a line passes
-//! through [`Source::line`], which covers every value that stands under a secret's name.
+//! through [`Source::locate`], which covers every value that stands under a secret's name.
 
 use std::fmt;
 use std::ops::Range;

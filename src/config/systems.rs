@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::model::{AuthSpec, BudgetSpec, DaemonSpec, StateSpec, SystemSpec, VarValue};
-use super::problem::Report;
+use super::problem::{Origin, Report};
 use super::reader::Section;
 use super::secret::{ALWAYS_SECRET_IN_AUTH, has_user_information, read_value};
 use super::text::{absolute, is_name};
@@ -84,7 +84,11 @@ pub fn systems(root: &Node, folder: &Path, report: &mut Report<'_>) -> BTreeMap<
     let mut systems = BTreeMap::new();
     let Some(all) = section(root, "systems", report) else {
         if root.get("systems").is_none() {
-            report.problem(&root.origin, "systems", "no system is configured: write [systems.NAME] sections");
+            report.problem(
+                &Origin::Default,
+                "systems",
+                "no system is configured: write [systems.NAME] sections",
+            );
         }
         return systems;
     };

@@ -106,6 +106,11 @@ fn groups_that_no_rule_could_decide_as_one() {
 }
 
 #[test]
+fn a_file_without_systems_says_what_to_write() {
+    assert_eq!(told(""), ["sync.toml: no system is configured: write [systems.NAME] sections"]);
+}
+
+#[test]
 fn guards() {
     let guard = |text: &str| told(&format!("{GOOD}[sync.guard]\n{text}\n"));
     assert_eq!(
