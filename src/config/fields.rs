@@ -190,15 +190,19 @@ fn lens(
     let key = field.join(&entry.key);
     let before = report.count();
     let parts = match &entry.node.kind {
-        Kind::Text(path) => {
-            LensParts { path: path.clone(), kind: kind.clone(), values: Vec::new(), read: None, write: None }
-        }
+        Kind::Text(path) => LensParts {
+            path: path.clone(),
+            kind: kind.clone().into(),
+            values: Vec::new(),
+            read: None,
+            write: None,
+        },
         Kind::Table(_) => {
             let table = field.below(entry, report)?;
             table.only(report, LENS_KEYS);
             LensParts {
                 path: table.text(report, "path").unwrap_or_default(),
-                kind: kind.clone(),
+                kind: kind.clone().into(),
                 values: values(&table, text, report),
                 read: table.filled(report, "read"),
                 write: table.filled(report, "write"),
@@ -250,7 +254,7 @@ fn value(node: &Node) -> Option<Json> {
     json(node).filter(|value| !value.is_array())
 }
 
-/// A bare `true`, `false` or number on the left of a value map is meant as such; in quotes it is a text.
+/// A bare number, `true` or `false` on the left of a value map is meant as such; a number in quotes is a text.
 fn raw_key(entry: &Entry, text: &str) -> Json {
     let quoted = matches!(&entry.origin, Origin::File(range) if is_quoted(text, range));
     if !quoted {
