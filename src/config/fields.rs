@@ -192,7 +192,7 @@ fn lens(
     let parts = match &entry.node.kind {
         Kind::Text(path) => LensParts {
             path: path.clone(),
-            kind: kind.clone().into(),
+            kind: Some(kind.clone()),
             values: Vec::new(),
             read: None,
             write: None,
@@ -202,7 +202,7 @@ fn lens(
             table.only(report, LENS_KEYS);
             LensParts {
                 path: table.text(report, "path").unwrap_or_default(),
-                kind: kind.clone().into(),
+                kind: Some(kind.clone()),
                 values: values(&table, text, report),
                 read: table.filled(report, "read"),
                 write: table.filled(report, "write"),

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::core::expr::{Expression, Template};
 use crate::core::schedule::Schedule;
 use crate::core::spec::{OnLeave, SyncSpec};
@@ -112,8 +114,15 @@ fn schedule(
     };
     // A wrong time zone is reported once, at its own key.
     let zone = if jiff::tz::TimeZone::get(timezone).is_ok() { timezone } else { "UTC" };
-    if let Err(error) = Schedule::parse(&text, zone) {
-        let message = format!("{key} = \"{text}\": {error}");
+    let wrong = match Schedule::parse(&text, zone) {
+        Err(error) => Some(error),
+        Ok(schedule) if schedule.next_after(Timestamp::UNIX_EPOCH).is_none() => {
+            Some(format!("{text:?} names a day that never comes"))
+        }
+        Ok(_) => None,
+    };
+    if let Some(wrong) = wrong {
+        let message = format!("{key}: {wrong}");
         section.problem(report, &section.origin(key), key, message);
     }
     text

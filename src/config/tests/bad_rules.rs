@@ -106,6 +106,64 @@ fn groups_that_no_rule_could_decide_as_one() {
 }
 
 #[test]
+fn schedules_are_read_when_the_config_is() {
+    let schedule = |key: &str, text: &str| {
+        told(&changed("name = \"orders\"", &format!("name = \"orders\"\n{key} = \"{text}\"")))
+    };
+    assert_eq!(
+        schedule("sweep", "0 3 * *"),
+        [
+            "sync.toml:12: sync \"orders\": sweep: \"0 3 * *\" has 4 fields; a schedule has five: minute hour day month weekday",
+        ]
+    );
+    assert_eq!(
+        schedule("sweep", "0 3 30 2 *"),
+        ["sync.toml:12: sync \"orders\": sweep: \"0 3 30 2 *\" names a day that never comes",]
+    );
+    let wrong = schedule("schedule", "61 * * * *");
+    assert_eq!(wrong.len(), 1);
+    assert!(
+        wrong[0].starts_with("sync.toml:12: sync \"orders\": schedule: \"61 * * * *\" is not a schedule: "),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn expressions_are_compiled_when_the_config_is_read() {
+    for (from, to, start) in [
+        (
+            "name = \"orders\"",
+            "name = \"orders\"\nwhere = \"amount >\"",
+            "sync.toml:12: sync \"orders\": where: ",
+        ),
+        (
+            "erp = \"total\"",
+            "erp = { read = \"record.a +\" }",
+            "sync.toml:25: sync \"orders\": fields.amount.erp: ",
+        ),
+        (
+            "erp = \"total\"",
+            "erp = { path = \"total\", write = \"record.a\", read = \"value\" }",
+            "sync.toml:25: sync \"orders\": fields.amount.erp: ",
+        ),
+        (
+            "erp = \"total\"",
+            "erp = { path = \"total\", values = { A = \"x\" } }",
+            "sync.toml:25: sync \"orders\": fields.amount.erp: values: ",
+        ),
+        (
+            "create = [\"erp\"]",
+            "create = [\"erp\"]\ndefaults = { name = \"{{ order_no\" }",
+            "sync.toml:18: sync \"orders\": sides.tallyfy.defaults.name: ",
+        ),
+    ] {
+        let told = told(&changed(from, to));
+        assert_eq!(told.len(), 1, "{to}: {told:?}");
+        assert!(told[0].starts_with(start), "{told:?}");
+    }
+}
+
+#[test]
 fn a_file_without_systems_says_what_to_write() {
     assert_eq!(told(""), ["sync.toml: no system is configured: write [systems.NAME] sections"]);
 }
