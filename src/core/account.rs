@@ -85,6 +85,13 @@ pub fn after_write(back: &WriteBack) -> Account {
     account
 }
 
+/// Accounts for a write whose answer was lost, from what a read shows now (rule 7). `None`: what it shows is an
+/// observation like any other, because nothing proves that whoever made it had seen our value.
+pub fn resolve_open(back: &WriteBack) -> Option<Account> {
+    let account = after_write(back);
+    matches!(account.outcome, Outcome::AsSent | Outcome::Normalised(_)).then_some(account)
+}
+
 fn account_field(
     field: &FieldSpec,
     back: &WriteBack,
@@ -168,3 +175,7 @@ fn rounded(sent: Decimal, shown: Decimal) -> bool {
     let limit = unit.checked_div(Decimal::TWO).unwrap_or(unit);
     sent.checked_sub(shown).is_some_and(|gap| gap.abs() <= limit || shown == sent.trunc_with_scale(shown.scale()))
 }
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -190,3 +190,7 @@ fn join(sides: &[SideSpec], key: &str, records: &[&Unlinked], links: &[&Linked])
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

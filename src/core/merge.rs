@@ -362,3 +362,11 @@ fn undecided(view: &View, reason: String) -> Decision {
     let agreed = view.input.agreed.clone();
     Decision { agreed, members, writes: Vec::new(), conflict: None, reason: view.with_unknown(reason) }
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "merge_simulation.rs"]
+mod simulation;

@@ -4,6 +4,8 @@
 pub mod account;
 pub mod convert;
 pub mod expr;
+#[cfg(test)]
+mod fixtures;
 pub mod guard;
 pub mod identity;
 pub mod lens;
