@@ -56,8 +56,11 @@ impl Engine {
     /// When the state file cannot be used.
     pub async fn plan(&self, sync: &Arc<SyncSpec>, poll: bool) -> Result<Printed> {
         let mut report = PassReport::default();
-        let fresh =
-            if poll { self.poll_sides(sync, false, &mut report).await? } else { vec![true; sync.sides.len()] };
+        let fresh = if poll {
+            self.poll_sides(sync, false, &mut report).await?
+        } else {
+            vec![true; sync.sides.len()]
+        };
         let ctx = self.context(sync, &fresh, false).await?;
         let meaning = self.meaning(sync).await?;
         let name = sync.name.clone();
@@ -129,7 +132,12 @@ impl Engine {
                         let why = "it is not in the accepted plan: something moved since it was printed";
                         store.move_write(write.id, WriteState::Superseded, Some(why), None, now)?;
                         store.mark_due(write.link, now, std::time::Duration::ZERO, "config")?;
-                        accepted.moved.push(format!("{} {} in {}", write.op.text(), action.title, write.system));
+                        accepted.moved.push(format!(
+                            "{} {} in {}",
+                            write.op.text(),
+                            action.title,
+                            write.system
+                        ));
                     }
                 }
                 Ok(accepted)
@@ -217,7 +225,8 @@ fn collect_conflicts(ctx: &Context, store: &Store, plan: &mut Plan) -> StoreResu
 
 fn action(ctx: &Context, store: &Store, write: &Write) -> StoreResult<Action> {
     let title = store.link(write.link)?.and_then(|link| link.title).unwrap_or_default();
-    let entity = ctx.side_ix(&write.side).and_then(|ix| ctx.spec.sides.get(ix)).map(|side| side.entity.clone());
+    let entity =
+        ctx.side_ix(&write.side).and_then(|ix| ctx.spec.sides.get(ix)).map(|side| side.entity.clone());
     let fields = ctx
         .spec
         .fields

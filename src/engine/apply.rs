@@ -95,13 +95,14 @@ impl Engine {
         let mut sending = Vec::new();
         for write in ready {
             let Some(side) = ctx.side_ix(&write.side) else { continue };
-            let Some(port) = ctx.spec.sides.get(side).and_then(|s| self.port(&super::context::stream_key(s))) else {
+            let Some(port) = ctx.spec.sides.get(side).and_then(|s| self.port(&super::context::stream_key(s)))
+            else {
                 continue;
             };
             sending.push(Sending { ctx: Arc::clone(ctx), write, side, port });
         }
-        let mut outcomes =
-            futures_util::stream::iter(sending.into_iter().map(|one| self.send(one))).buffer_unordered(IN_FLIGHT);
+        let mut outcomes = futures_util::stream::iter(sending.into_iter().map(|one| self.send(one)))
+            .buffer_unordered(IN_FLIGHT);
         while let Some(outcome) = outcomes.next().await {
             applied.count(outcome?);
         }
@@ -116,7 +117,8 @@ impl Engine {
             .store
             .transact(move |store| Ok((store.write(id)?, store.system_row(&system, &connector)?)))
             .await?;
-        let Some(write) = current.filter(|w| matches!(w.state, WriteState::Open | WriteState::Uncertain)) else {
+        let Some(write) = current.filter(|w| matches!(w.state, WriteState::Open | WriteState::Uncertain))
+        else {
             return Ok(Sent::Superseded);
         };
         if row.paused || row.blocked_until.is_some_and(|until| until > now) {
@@ -142,7 +144,8 @@ impl Engine {
         self.store
             .transact(move |store| {
                 store.mark_sent(write.id, now)?;
-                let lookup = |field: &str| displaced.iter().find(|(name, _)| name == field).map(|(_, v)| v.clone());
+                let lookup =
+                    |field: &str| displaced.iter().find(|(name, _)| name == field).map(|(_, v)| v.clone());
                 store.audit(&write, "sent", lookup, &write.reason, now)
             })
             .await?;
@@ -154,11 +157,16 @@ impl Engine {
         self.block(&one.port.key.0, failure).await?;
         tracing::warn!(write = one.write.id, system = %one.port.key.0, class = ?failure.class, "{failure}");
         if failure.applied == Applied::Unknown {
-            let why = format!("{failure}. Whether it took effect is unknown: it will be looked up, never sent blindly again");
-            return self.settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_secs(1))).await;
+            let why = format!(
+                "{failure}. Whether it took effect is unknown: it will be looked up, never sent blindly again"
+            );
+            return self
+                .settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_secs(1)))
+                .await;
         }
         let attempt = one.write.attempts.saturating_add(1);
-        let wait = SignedDuration::try_from(backoff(attempt, self.random.next())).unwrap_or(SignedDuration::from_mins(1));
+        let wait = SignedDuration::try_from(backoff(attempt, self.random.next()))
+            .unwrap_or(SignedDuration::from_mins(1));
         let stated = failure.retry_after.and_then(|wait| SignedDuration::try_from(wait).ok());
         match failure.class {
             FailureClass::Auth
@@ -171,7 +179,9 @@ impl Engine {
                 self.settle(one, WriteState::Open, "refused", &why, Some(stated.unwrap_or(wait))).await
             }
             FailureClass::Held if attempt < HELD_TRIES => {
-                let why = format!("{failure}. A business hold: tried again every six hours, parked after {HELD_TRIES} tries");
+                let why = format!(
+                    "{failure}. A business hold: tried again every six hours, parked after {HELD_TRIES} tries"
+                );
                 self.settle(one, WriteState::Open, "refused", &why, Some(HELD_WAIT)).await
             }
             FailureClass::Conflict if !self.too_hot(one).await? => self.decide_again(one, failure).await,
@@ -200,7 +210,8 @@ impl Engine {
             match self.read_record(&one.port, rid, crate::store::mirror::Cause::Read).await {
                 Ok(_) => {}
                 Err(EngineError::Failure(again)) => {
-                    let why = format!("{failure}; and it could not be read: {again}. It is tried again by itself");
+                    let why =
+                        format!("{failure}; and it could not be read: {again}. It is tried again by itself");
                     let wait = Some(SignedDuration::from_secs(30));
                     return self.settle(one, WriteState::Open, "refused", &why, wait).await;
                 }

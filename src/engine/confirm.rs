@@ -68,7 +68,11 @@ pub(super) fn account(
     let shown = seen_of(ctx, store, side, record)?;
     let mut refused: Vec<String> = Vec::new();
     for unit in &ctx.spec.units {
-        let written = unit.fields.iter().filter_map(|ix| ctx.spec.fields.get(*ix)).any(|f| write.fields.contains_key(&f.name));
+        let written = unit
+            .fields
+            .iter()
+            .filter_map(|ix| ctx.spec.fields.get(*ix))
+            .any(|f| write.fields.contains_key(&f.name));
         if !written {
             continue;
         }
@@ -91,8 +95,7 @@ pub(super) fn account(
             .map(|field| field.number)
             .max()
             .unwrap_or(0);
-        let unit_shown: Vec<_> =
-            unit.fields.iter().filter_map(|ix| shown.get(*ix).cloned()).collect();
+        let unit_shown: Vec<_> = unit.fields.iter().filter_map(|ix| shown.get(*ix).cloned()).collect();
         let account = after_write(&WriteBack {
             fields: &ctx.spec.fields,
             unit,

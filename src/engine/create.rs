@@ -39,7 +39,9 @@ impl Engine {
             Wanted::Yes { values, keys } => (values, keys),
             Wanted::No(why) => return self.overtaken(one, &why).await,
             Wanted::Unwritable(why) => {
-                let why = format!("{why}. Nothing was sent; it is tried again when the value or the config changes");
+                let why = format!(
+                    "{why}. Nothing was sent; it is tried again when the value or the config changes"
+                );
                 return self.settle(one, WriteState::Parked, "refused", &why, None).await;
             }
         };
@@ -59,10 +61,13 @@ impl Engine {
             (None, None) => one.port.entity.find_marked(&mark).await?.into_iter().next(),
         };
         match record {
-            Some(record) => self.adopt_record(one, &record, if written.existed { "found" } else { "confirmed" }).await,
+            Some(record) => {
+                self.adopt_record(one, &record, if written.existed { "found" } else { "confirmed" }).await
+            }
             None => {
                 let why = "it was accepted, but the new record cannot be read yet. It will be looked up by its mark";
-                self.settle(one, WriteState::Uncertain, "unknown", why, Some(SignedDuration::from_secs(5))).await
+                self.settle(one, WriteState::Uncertain, "unknown", why, Some(SignedDuration::from_secs(5)))
+                    .await
             }
         }
     }
@@ -86,7 +91,10 @@ impl Engine {
                 let (name, side, rid) = (one.write.sync.clone(), one.write.side.clone(), record.id.clone());
                 let taken = self.store.transact(move |store| store.link_of(&name, &side, &rid)).await?;
                 if let Some(link) = taken {
-                    let why = format!("{} {} has this key already and belongs to link {link}", one.write.side, record.id);
+                    let why = format!(
+                        "{} {} has this key already and belongs to link {link}",
+                        one.write.side, record.id
+                    );
                     return self.settle(one, WriteState::Parked, "refused", &why, None).await.map(Some);
                 }
                 let (ctx, side, stream, record) =
@@ -99,18 +107,28 @@ impl Engine {
                     })
                     .await?;
                 // It is a candidate now; matching joins it to this link by its key.
-                self.overtaken(one, "a record with this key was made there meanwhile: it is linked instead").await.map(Some)
+                self.overtaken(one, "a record with this key was made there meanwhile: it is linked instead")
+                    .await
+                    .map(Some)
             }
             several => {
                 let ids: Vec<&str> = several.iter().map(|record| record.id.as_str()).collect();
-                let why = format!("several records there have this key: {}. None is made or linked", ids.join(", "));
+                let why = format!(
+                    "several records there have this key: {}. None is made or linked",
+                    ids.join(", ")
+                );
                 self.settle(one, WriteState::Parked, "refused", &why, None).await.map(Some)
             }
         }
     }
 
     /// The record that a create made (or is found to have made) joins the link.
-    pub(super) async fn adopt_record(&self, one: &Sending, record: &Record, event: &'static str) -> Result<Sent> {
+    pub(super) async fn adopt_record(
+        &self,
+        one: &Sending,
+        record: &Record,
+        event: &'static str,
+    ) -> Result<Sent> {
         let (ctx, write, side, record) = (Arc::clone(&one.ctx), one.write.clone(), one.side, record.clone());
         let now = self.clock.now();
         self.store
@@ -158,7 +176,9 @@ fn seed_bases(ctx: &Context, store: &Store, write: &Write, side: SideIx, record:
 }
 
 fn wanted(ctx: &Context, store: &Store, side: SideIx, write: &Write) -> StoreResult<Wanted> {
-    let Some(view) = LinkView::load(ctx, store, write.link)? else { return Ok(Wanted::No("the link ended".into())) };
+    let Some(view) = LinkView::load(ctx, store, write.link)? else {
+        return Ok(Wanted::No("the link ended".into()));
+    };
     if view.link.state != "live" {
         return Ok(Wanted::No(format!("the link is not live any more ({})", view.link.state)));
     }
@@ -166,7 +186,8 @@ fn wanted(ctx: &Context, store: &Store, side: SideIx, write: &Write) -> StoreRes
         return Ok(Wanted::No("a counterpart was linked meanwhile".into()));
     }
     if let Some(key) = &view.link.key {
-        let counterpart = store.candidates_with_key(&write.sync, key)?.into_iter().any(|c| c.side == write.side);
+        let counterpart =
+            store.candidates_with_key(&write.sync, key)?.into_iter().any(|c| c.side == write.side);
         if counterpart {
             return Ok(Wanted::No("a record with this key appeared there meanwhile".into()));
         }
@@ -189,7 +210,9 @@ fn wanted(ctx: &Context, store: &Store, side: SideIx, write: &Write) -> StoreRes
             Err(why) => return Ok(Wanted::Unwritable(why)),
         }
     }
-    let Some((_, context)) = ctx.side(side) else { return Ok(Wanted::No("the side is not in the config".into())) };
+    let Some((_, context)) = ctx.side(side) else {
+        return Ok(Wanted::No("the side is not in the config".into()));
+    };
     for (path, template) in &context.defaults {
         match template.render(&ctx.scope_of(&view.agreed_values(ctx), super::view::first_record(&view))) {
             Ok(value) => {

@@ -30,11 +30,8 @@ pub enum Fate {
 /// # Errors
 /// When the state file cannot be used.
 pub fn fate(ctx: &Context, store: &Store, view: &LinkView) -> Result<Fate> {
-    let proven: Vec<(&MemberView, String)> = view
-        .members
-        .iter()
-        .filter_map(|member| Some((member, proof(ctx, member)?)))
-        .collect();
+    let proven: Vec<(&MemberView, String)> =
+        view.members.iter().filter_map(|member| Some((member, proof(ctx, member)?))).collect();
     if view.link.state == "ending" {
         return end_when_done(ctx, store, view).map(Fate::Handled);
     }
@@ -43,8 +40,11 @@ pub fn fate(ctx: &Context, store: &Store, view: &LinkView) -> Result<Fate> {
         return Ok(Fate::Lives);
     };
     let why = format!("{} {} is deleted: {evidence}", gone.member.side, gone.member.rid);
-    let rest: Vec<&MemberView> =
-        view.members.iter().filter(|member| proven.iter().all(|(gone, _)| gone.side != member.side)).collect();
+    let rest: Vec<&MemberView> = view
+        .members
+        .iter()
+        .filter(|member| proven.iter().all(|(gone, _)| gone.side != member.side))
+        .collect();
     let edited = rest.iter().find(|member| edited(ctx, view, member));
     let asks = rest.iter().any(|member| policy(ctx, member.side) == OnDelete::Ask);
     let decided = view.conflicts.iter().find(|row| row.kind == "delete");
@@ -134,7 +134,13 @@ fn put_removals(
     why: &str,
     policy: impl Fn(SideIx) -> OnDelete,
 ) -> Result<u64> {
-    supersede(store, view, |write| matches!(write.op, Op::Create | Op::Update), "the record was deleted", ctx)?;
+    supersede(
+        store,
+        view,
+        |write| matches!(write.op, Op::Create | Op::Update),
+        "the record was deleted",
+        ctx,
+    )?;
     let mut made = 0;
     for member in rest {
         let op = match policy(member.side) {
@@ -186,25 +192,29 @@ fn end_when_done(ctx: &Context, store: &Store, view: &LinkView) -> Result<u64> {
     let left_scope = view.link.why.as_deref().is_some_and(|why| why.starts_with("left the scope"));
     if !still_proven && !left_scope {
         // It came back: what was not sent yet is taken back by itself.
-        supersede(store, view, |write| matches!(write.op, Op::Archive | Op::Delete), "the record came back", ctx)?;
+        supersede(
+            store,
+            view,
+            |write| matches!(write.op, Op::Archive | Op::Delete),
+            "the record came back",
+            ctx,
+        )?;
         store.set_link_state(view.link.id, "live", None)?;
         store.withdraw_empty_batches(ctx.now)?;
         store.mark_due(view.link.id, ctx.now, std::time::Duration::ZERO, "changed")?;
         return Ok(0);
     }
     if removals.is_empty() {
-        store.end_link(view.link.id, view.link.why.as_deref().unwrap_or("the record was deleted"), ctx.now)?;
+        store.end_link(
+            view.link.id,
+            view.link.why.as_deref().unwrap_or("the record was deleted"),
+            ctx.now,
+        )?;
     }
     Ok(0)
 }
 
-fn ask(
-    ctx: &Context,
-    store: &Store,
-    view: &LinkView,
-    open: Option<&ConflictRow>,
-    why: &str,
-) -> Result<()> {
+fn ask(ctx: &Context, store: &Store, view: &LinkView, open: Option<&ConflictRow>, why: &str) -> Result<()> {
     supersede(store, view, |_| true, "a person must decide about a delete", ctx)?;
     if open.is_some() {
         return Ok(());
@@ -220,7 +230,9 @@ fn ask(
         candidates: serde_json::json!([{ "sides": [], "values": { DELETE_UNIT: "delete" } },
                                        { "sides": [], "values": { DELETE_UNIT: "keep" } }]),
         observed: serde_json::json!({}),
-        why: format!("{why}. `--value delete` lets each side's on_delete act, `--value keep` ends the link only"),
+        why: format!(
+            "{why}. `--value delete` lets each side's on_delete act, `--value keep` ends the link only"
+        ),
     };
     store.put_conflict(&row, ctx.now)?;
     Ok(())

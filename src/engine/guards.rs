@@ -23,7 +23,11 @@ pub fn tripped(ctx: &Context, store: &Store) -> Result<Vec<(Tripped, Vec<i64>)>>
     let counts = Counts {
         linked: store.linked_count(&ctx.spec.name)?,
         deletes: count(&new, is_delete),
-        deletes_done: store.writes_count(&ctx.spec.name, &[Op::Archive, Op::Delete], since(guard.delete_window))?,
+        deletes_done: store.writes_count(
+            &ctx.spec.name,
+            &[Op::Archive, Op::Delete],
+            since(guard.delete_window),
+        )?,
         creates: count(&new, |write| write.op == Op::Create),
         creates_done: store.writes_count(&ctx.spec.name, &[Op::Create], since(guard.create_window))?,
         updates: count(&new, |write| write.op == Op::Update),

@@ -5,10 +5,12 @@
 
 pub mod accept;
 pub mod apply;
+pub mod boot;
 pub mod confirm;
 pub mod context;
 pub mod create;
 pub mod daemon;
+
 pub mod deletes;
 pub mod guards;
 pub mod intake;
@@ -20,6 +22,7 @@ pub mod reconcile;
 pub mod recover;
 pub mod remove;
 pub mod secrets;
+
 pub mod setup;
 pub mod sweep;
 pub mod update;
@@ -146,9 +149,9 @@ impl Engine {
         let mut rest: Vec<Arc<SyncSpec>> = self.syncs.clone();
         while !rest.is_empty() {
             let ready = rest.iter().position(|sync| {
-                context::parents(sync).iter().all(|parent| {
-                    parent == &sync.name || rest.iter().all(|other| &other.name != parent)
-                })
+                context::parents(sync)
+                    .iter()
+                    .all(|parent| parent == &sync.name || rest.iter().all(|other| &other.name != parent))
             });
             // A cycle is refused by the config; if one came here, any order is as good.
             ordered.push(rest.remove(ready.unwrap_or(0)));

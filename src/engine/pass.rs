@@ -12,8 +12,8 @@ use super::intake::take_changes;
 use super::matching::match_fresh;
 use super::reconcile::reconcile_due;
 use super::{Engine, Result};
-use crate::config::needs_acceptance;
 use crate::config::model::Meaning;
+use crate::config::needs_acceptance;
 use crate::core::spec::{SideIx, SyncSpec};
 
 /// Rounds of decide-and-apply in one pass; more is a sign of a loop and waits for the next pass.
@@ -129,7 +129,9 @@ impl Engine {
         let (name, connector, now) = (system.to_owned(), self.connector_of(system), self.clock.now());
         let row = self.store.transact(move |store| store.system_row(&name, &connector)).await?;
         if row.paused {
-            return Err(super::EngineError::Refused(format!("{system} is paused; `tallysync resume {system}`")));
+            return Err(super::EngineError::Refused(format!(
+                "{system} is paused; `tallysync resume {system}`"
+            )));
         }
         match (row.blocked_until, row.blocked_why) {
             (Some(until), Some(why)) if until > now => {
@@ -139,7 +141,11 @@ impl Engine {
         }
     }
 
-    async fn note_unopened(&self, side: &crate::core::spec::SideSpec, error: &super::EngineError) -> Result<()> {
+    async fn note_unopened(
+        &self,
+        side: &crate::core::spec::SideSpec,
+        error: &super::EngineError,
+    ) -> Result<()> {
         let (a, b, c) = stream_key(side);
         let (why, now) = (error.to_string(), self.clock.now());
         self.store
@@ -166,7 +172,15 @@ impl Engine {
     async fn idle(&self, sync: &Arc<SyncSpec>) -> Result<Option<String>> {
         let meaning = self.meaning(sync).await?;
         let name = sync.name.clone();
-        let (row, now) = (self.store.transact({ let name = name.clone(); move |store| store.sync_row(&name) }).await?, self.clock.now());
+        let (row, now) = (
+            self.store
+                .transact({
+                    let name = name.clone();
+                    move |store| store.sync_row(&name)
+                })
+                .await?,
+            self.clock.now(),
+        );
         if row.paused {
             return Ok(Some(format!("{name} is paused; `tallysync resume {name}`")));
         }
@@ -175,7 +189,8 @@ impl Engine {
                 "{name} is not accepted: look at `tallysync plan {name}`, then `tallysync accept {name}`"
             )));
         };
-        let changes = needs_acceptance(&Meaning { parts: accepted.clone() }, &Meaning { parts: meaning.clone() });
+        let changes =
+            needs_acceptance(&Meaning { parts: accepted.clone() }, &Meaning { parts: meaning.clone() });
         if changes.is_empty() {
             if accepted != meaning {
                 self.store.transact(move |store| store.set_meaning(&name, &meaning)).await?;

@@ -8,7 +8,7 @@ use super::reconcile::observed;
 use super::view::LinkView;
 use super::{Engine, EngineError, Result};
 use crate::connector::api::Lookup;
-use crate::core::merge::{Candidate, Choice, Conflict, Decision, resolve};
+use crate::core::merge::{Candidate, Choice, Conflict, Decision, impose, resolve};
 use crate::core::value::Value;
 use crate::store::conflicts::ConflictRow;
 use crate::store::decisions::AgreedRow;
@@ -32,7 +32,9 @@ impl Engine {
     pub async fn resolve(&self, id: i64, decide: Decide) -> Result<String> {
         let row = self.store.transact(move |store| store.conflict(id)).await?;
         let Some(row) = row.filter(|row| row.state == "open") else {
-            return Err(EngineError::Refused(format!("there is no open conflict {id}; `tallysync conflicts` lists them")));
+            return Err(EngineError::Refused(format!(
+                "there is no open conflict {id}; `tallysync conflicts` lists them"
+            )));
         };
         let sync = self.sync_named(&row.sync)?;
         let ctx = self.context(&sync, &[], false).await?;
@@ -105,12 +107,17 @@ impl Engine {
     pub async fn adopt(&self, id: i64, rid: &str) -> Result<String> {
         let write = self.store.transact(move |store| standing(store, id)).await?;
         if write.op != Op::Create {
-            return Err(EngineError::Refused(format!("write {id} is no create; only a create can adopt a record")));
+            return Err(EngineError::Refused(format!(
+                "write {id} is no create; only a create can adopt a record"
+            )));
         }
         let sync = self.sync_named(&write.sync)?;
         let ctx = Arc::new(self.context(&sync, &[], false).await?);
         let Some(side) = ctx.side_ix(&write.side) else {
-            return Err(EngineError::Refused(format!("sync {} has no side {} any more", write.sync, write.side)));
+            return Err(EngineError::Refused(format!(
+                "sync {} has no side {} any more",
+                write.sync, write.side
+            )));
         };
         let port = self.open(&sync, side).await?;
         let record = match port.entity.get(rid).await? {
@@ -123,7 +130,8 @@ impl Engine {
             }
         };
         let (name, side_name, found) = (write.sync.clone(), write.side.clone(), record.id.clone());
-        if let Some(link) = self.store.transact(move |store| store.link_of(&name, &side_name, &found)).await? {
+        if let Some(link) = self.store.transact(move |store| store.link_of(&name, &side_name, &found)).await?
+        {
             return Err(EngineError::Refused(format!("{rid} belongs to link {link} already")));
         }
         let one = super::apply::Sending { ctx, write, side, port };
@@ -182,7 +190,8 @@ fn refused(error: EngineError) -> StoreError {
 
 fn standing(store: &Store, id: i64) -> StoreResult<Write> {
     let write = store.write(id)?;
-    let closed = |w: &Write| matches!(w.state, WriteState::Done | WriteState::Dropped | WriteState::Superseded);
+    let closed =
+        |w: &Write| matches!(w.state, WriteState::Done | WriteState::Dropped | WriteState::Superseded);
     match write {
         Some(write) if !closed(&write) => Ok(write),
         Some(write) => Err(StoreError::Caller(format!("write {id} is closed ({})", write.state.text()))),
@@ -209,14 +218,11 @@ fn resolve_row(ctx: &Context, store: &Store, row: &ConflictRow, decide: &Decide)
     }
     let choice = choice(ctx, unit, &view, row, decide)?;
     let input = view.input(ctx, unit)?;
-    let stored = stored_conflict(ctx, unit, row);
-    let decision = if row.kind == "alternating" {
+    let decision = match choice {
         // Frozen although the merge could decide: the person's value becomes the new agreed one.
-        resolve(&input, &Conflict { candidates: crate::core::merge::open_candidates(&input), ..stored }, &choice)
-    } else {
-        resolve(&input, &stored, &choice)
-    }
-    .map_err(EngineError::Refused)?;
+        Choice::Values(values) if row.kind == "alternating" => impose(&input, values),
+        choice => resolve(&input, &stored_conflict(ctx, unit, row), &choice).map_err(EngineError::Refused)?,
+    };
     store_decision(ctx, store, &view, unit, &decision)?;
     let said = match decide {
         Decide::Take(side) => format!("a person took {side}"),
@@ -261,7 +267,11 @@ fn choice(
         Decide::Take(name) => {
             let side = ctx.side_ix(name).ok_or_else(|| {
                 let names: Vec<&str> = ctx.spec.sides.iter().map(|side| side.name.as_str()).collect();
-                EngineError::Refused(format!("sync {} has no side {name:?}; it has {}", row.sync, names.join(", ")))
+                EngineError::Refused(format!(
+                    "sync {} has no side {name:?}; it has {}",
+                    row.sync,
+                    names.join(", ")
+                ))
             })?;
             if row.kind != "alternating" {
                 return Ok(Choice::Take(side));
@@ -279,16 +289,18 @@ fn choice(
         }
         Decide::Value(text) => {
             let [ix] = unit.fields.as_slice() else {
-                return Err(EngineError::Refused(format!("{} is a group: decide it with --take SIDE", unit.name)));
+                return Err(EngineError::Refused(format!(
+                    "{} is a group: decide it with --take SIDE",
+                    unit.name
+                )));
             };
             let Some(field) = ctx.spec.fields.get(*ix) else {
                 return Err(EngineError::Refused("the field is not in the config".into()));
             };
             let raw = serde_json::Value::String(text.clone());
-            let value = field
-                .kind
-                .read(&raw)
-                .map_err(|why| EngineError::Refused(format!("{text:?} is no value of {}: {why}", field.name)))?;
+            let value = field.kind.read(&raw).map_err(|why| {
+                EngineError::Refused(format!("{text:?} is no value of {}: {why}", field.name))
+            })?;
             Ok(Choice::Values(vec![value]))
         }
     }
@@ -333,7 +345,8 @@ fn store_decision(
     if let Some(agreed) = &decision.agreed {
         for (ix, value) in unit.fields.iter().zip(&agreed.values) {
             let Some(field) = ctx.spec.fields.get(*ix) else { continue };
-            let origin = agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
+            let origin =
+                agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
             let row = AgreedRow {
                 field: field.name.clone(),
                 number: agreed.number,

@@ -10,7 +10,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::sweep::Listed;
 use super::{Engine, Port, Result};
-use crate::connector::api::{DeleteVisibility, Entity, Failure, FailureClass, Listing, Lookup, Page, RawItem};
+use crate::connector::api::{
+    DeleteVisibility, Entity, Failure, FailureClass, Listing, Lookup, Page, RawItem,
+};
 use crate::core::record::Record;
 use crate::store::mirror::{Cause, Glance};
 use crate::store::streams::Finished;
@@ -107,7 +109,10 @@ impl Engine {
             if let (Some(before), Some(now)) = (total, announced)
                 && before != now
             {
-                absorbed.polled.remarks.push(format!("the announced total moved from {before} to {now} while reading"));
+                absorbed
+                    .polled
+                    .remarks
+                    .push(format!("the announced total moved from {before} to {now} while reading"));
             }
             total = announced.or(total);
             batch.extend(items);
@@ -226,7 +231,9 @@ impl Engine {
             Err(failure) => return Err(failure.into()),
         };
         if feed.gap && since.is_some() {
-            polled.remarks.push("the delete feed does not reach back to the last look; only sweeps can tell".into());
+            polled
+                .remarks
+                .push("the delete feed does not reach back to the last look; only sweeps can tell".into());
         }
         let now = self.clock.now();
         self.store
@@ -234,7 +241,13 @@ impl Engine {
                 for (rid, at, winner) in &feed.ids {
                     let when = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
                     let into = winner.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
-                    store.observe_gone(stream, rid, &format!("listed as deleted {when}{into}"), Cause::Tombstone, now)?;
+                    store.observe_gone(
+                        stream,
+                        rid,
+                        &format!("listed as deleted {when}{into}"),
+                        Cause::Tombstone,
+                        now,
+                    )?;
                 }
                 store.set_delete_cursor(stream, feed.next_since.as_deref())
             })

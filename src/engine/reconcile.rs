@@ -65,7 +65,9 @@ pub fn reconcile_due(ctx: &Context, store: &Store, after: i64) -> Result<Reconci
 
 fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut Reconciled) -> Result<()> {
     let Some(mut view) = LinkView::load(ctx, store, id)? else { return Ok(()) };
-    if let Some(write) = view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain)) {
+    if let Some(write) =
+        view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain))
+    {
         // Its outcome decides what is true; it marks the link due when it is known.
         done.blocked.push((id, format!("write {} is not answered for yet", write.id)));
         return Ok(());
@@ -149,7 +151,8 @@ fn save(ctx: &Context, store: &Store, view: &mut LinkView, unit: &Unit, decision
     if let Some(agreed) = &decision.agreed {
         for (ix, value) in unit.fields.iter().zip(&agreed.values) {
             let Some(field) = ctx.spec.fields.get(*ix) else { continue };
-            let origin = agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
+            let origin =
+                agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
             let row = AgreedRow {
                 field: field.name.clone(),
                 number: agreed.number,
@@ -247,7 +250,11 @@ fn save_conflict(
 }
 
 /// What every member shows for a unit: side -> field -> value.
-pub(super) fn observed(ctx: &Context, view: &LinkView, unit: &Unit) -> serde_json::Map<String, serde_json::Value> {
+pub(super) fn observed(
+    ctx: &Context,
+    view: &LinkView,
+    unit: &Unit,
+) -> serde_json::Map<String, serde_json::Value> {
     view.members
         .iter()
         .map(|member| {
@@ -322,7 +329,13 @@ fn side_name(ctx: &Context, side: SideIx) -> String {
 }
 
 /// P6: a field that is written back and forth is frozen and reported with both values.
-fn freeze_alternating(ctx: &Context, store: &Store, view: &LinkView, side: SideIx, due: &mut Due) -> Result<()> {
+fn freeze_alternating(
+    ctx: &Context,
+    store: &Store,
+    view: &LinkView,
+    side: SideIx,
+    due: &mut Due,
+) -> Result<()> {
     let since = ctx.now.saturating_sub(jiff::SignedDuration::from_hours(1)).unwrap_or(ctx.now);
     let name = side_name(ctx, side);
     let fields: Vec<String> = due.fields.keys().cloned().collect();
@@ -379,7 +392,10 @@ fn put_update(
     why: &str,
 ) -> Result<u64> {
     let (Some((spec, context)), Some(member)) = (ctx.side(side), view.member(side)) else { return Ok(0) };
-    let there = member.mirrored.as_ref().is_some_and(|row| matches!(row.state, RecordState::Present | RecordState::Archived));
+    let there = member
+        .mirrored
+        .as_ref()
+        .is_some_and(|row| matches!(row.state, RecordState::Present | RecordState::Archived));
     if due.fields.is_empty() || !there {
         return Ok(0);
     }
@@ -481,7 +497,9 @@ fn put_creates(ctx: &Context, store: &Store, view: &LinkView, done: &mut Reconci
             if !writable || value.is_blank() || field.owner == Some(side) {
                 continue;
             }
-            if let Err(why) = raw_for(ctx, store, side, ix, &value)? && why.starts_with("waits for") {
+            if let Err(why) = raw_for(ctx, store, side, ix, &value)?
+                && why.starts_with("waits for")
+            {
                 waits = Some(why);
             }
             fields.insert(
@@ -512,7 +530,13 @@ fn put_create(
         if same_content(write, &fields) && write.state != WriteState::Parked {
             return Ok(0);
         }
-        store.move_write(write.id, WriteState::Superseded, Some("a newer decision took its place"), None, ctx.now)?;
+        store.move_write(
+            write.id,
+            WriteState::Superseded,
+            Some("a newer decision took its place"),
+            None,
+            ctx.now,
+        )?;
     }
     let from: Vec<&str> = view
         .members
@@ -532,7 +556,12 @@ fn put_create(
         state: WriteState::New,
         fields,
         // A create that was sent before keeps its mark: the record may exist.
-        mark: Some(standing.filter(|w| w.attempts > 0).and_then(|w| w.mark.clone()).unwrap_or_else(|| ctx.new_mark())),
+        mark: Some(
+            standing
+                .filter(|w| w.attempts > 0)
+                .and_then(|w| w.mark.clone())
+                .unwrap_or_else(|| ctx.new_mark()),
+        ),
         reason: format!("{} has no counterpart of this record of {}", spec.name, from.join(" and ")),
         batch: None,
         attempts: 0,

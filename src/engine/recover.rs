@@ -27,7 +27,8 @@ impl Engine {
                 store.close_open_polls(now)?;
                 let sent = store.writes_in(WriteState::Sent, None)?;
                 for write in &sent {
-                    let why = "the program stopped while this was being sent; it is looked up, not sent again";
+                    let why =
+                        "the program stopped while this was being sent; it is looked up, not sent again";
                     store.move_write(write.id, WriteState::Uncertain, Some(why), Some(now), now)?;
                     store.audit(write, "unknown", |_| None, why, now)?;
                 }
@@ -44,12 +45,20 @@ impl Engine {
         };
         let lookup = self.read_record(&one.port, &rid, Cause::Read).await?;
         let record = match (lookup, one.write.op) {
-            (Lookup::Found(record), Op::Archive) if record.archived => return self.removed(one, "found").await,
-            (Lookup::Gone { .. } | Lookup::Missing(_), Op::Archive | Op::Delete) => return self.removed(one, "found").await,
+            (Lookup::Found(record), Op::Archive) if record.archived => {
+                return self.removed(one, "found").await;
+            }
+            (Lookup::Gone { .. } | Lookup::Missing(_), Op::Archive | Op::Delete) => {
+                return self.removed(one, "found").await;
+            }
             (Lookup::Found(record), Op::Update) => record,
             (Lookup::Found(_), _) => return self.overtaken(one, "it did not take effect").await,
-            (Lookup::Gone { evidence, .. }, _) => return self.overtaken(one, &format!("the record is gone: {evidence}")).await,
-            (Lookup::Missing(what), _) => return self.overtaken(one, &format!("the record is not there: {what}")).await,
+            (Lookup::Gone { evidence, .. }, _) => {
+                return self.overtaken(one, &format!("the record is gone: {evidence}")).await;
+            }
+            (Lookup::Missing(what), _) => {
+                return self.overtaken(one, &format!("the record is not there: {what}")).await;
+            }
         };
         // Shown as meant: it took effect. Otherwise what is shown is an observation like any other (rule 7);
         // the fields that did take effect are found equal by the merge, the rest are written again.
@@ -71,14 +80,19 @@ impl Engine {
                 }))
             })
             .await?;
-        if took { self.confirm(one, &record, false, "found").await } else { self.overtaken(one, "it did not take effect").await }
+        if took {
+            self.confirm(one, &record, false, "found").await
+        } else {
+            self.overtaken(one, "it did not take effect").await
+        }
     }
 
     /// A create of unknown outcome: is there a record with our mark?
     pub(super) async fn recover_create(&self, one: &Sending) -> Result<Sent> {
         let identity = one.port.capabilities.create;
         let lag = one.ctx.spec.sides.get(one.side).map(|side| side.search_lag).unwrap_or_default();
-        let waited = one.write.sent_at.map(|at| self.clock.now().duration_since(at)).unwrap_or(SignedDuration::MAX);
+        let waited =
+            one.write.sent_at.map(|at| self.clock.now().duration_since(at)).unwrap_or(SignedDuration::MAX);
         if identity != CreateIdentity::None {
             let Some(mark) = one.write.mark.clone() else {
                 return self.settle(one, WriteState::Parked, "refused", "it carries no mark", None).await;
@@ -89,19 +103,28 @@ impl Engine {
                 [] => {}
                 several => {
                     let ids: Vec<&str> = several.iter().map(|record| record.id.as_str()).collect();
-                    let why = format!("several records carry our mark {mark}: {}. Keep one and adopt it", ids.join(", "));
+                    let why = format!(
+                        "several records carry our mark {mark}: {}. Keep one and adopt it",
+                        ids.join(", ")
+                    );
                     return self.settle(one, WriteState::Parked, "unknown", &why, None).await;
                 }
             }
             let lag = SignedDuration::try_from(lag).unwrap_or_default();
             if identity == CreateIdentity::Marker && waited < lag {
-                let why = format!("not found yet; a fresh record may be missing from searches for {lag:#}. Looked up again then");
+                let why = format!(
+                    "not found yet; a fresh record may be missing from searches for {lag:#}. Looked up again then"
+                );
                 return self.settle(one, WriteState::Uncertain, "unknown", &why, Some(lag - waited)).await;
             }
-            return self.reopen(one, "no record carries its mark: it did not take effect, and is sent again").await;
+            return self
+                .reopen(one, "no record carries its mark: it did not take effect, and is sent again")
+                .await;
         }
         match one.ctx.spec.sides.get(one.side).map(|side| side.on_uncertain) {
-            Some(OnUncertain::Retry) => self.reopen(one, "sent again as on_uncertain = \"retry\" says; a duplicate is possible").await,
+            Some(OnUncertain::Retry) => {
+                self.reopen(one, "sent again as on_uncertain = \"retry\" says; a duplicate is possible").await
+            }
             Some(OnUncertain::AssumeDone) => {
                 let why = "taken as done, as on_uncertain = \"assume_done\" says";
                 self.settle(one, WriteState::Parked, "unknown", why, None).await
@@ -112,7 +135,8 @@ impl Engine {
                      `tallysync retry {0}` if it was not",
                     one.write.id
                 );
-                self.settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_hours(24))).await
+                self.settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_hours(24)))
+                    .await
             }
         }
     }

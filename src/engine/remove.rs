@@ -25,7 +25,9 @@ impl Engine {
         let objection = self
             .store
             .transact(move |store| {
-                let Some(view) = LinkView::load(&ctx, store, write.link)? else { return Ok(Some("the link ended".into())) };
+                let Some(view) = LinkView::load(&ctx, store, write.link)? else {
+                    return Ok(Some("the link ended".into()));
+                };
                 let seen = seen_of(&ctx, store, side, &shown)?;
                 Ok(objection(&ctx, &view, side, &seen))
             })

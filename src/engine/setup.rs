@@ -153,7 +153,9 @@ impl Engine {
             let connector = self.connector_of(&side.system);
             let (stream, row) = self
                 .store
-                .transact(move |store| Ok((store.stream_for(&a, &b, &c)?.id, store.system_row(&a, &connector)?)))
+                .transact(move |store| {
+                    Ok((store.stream_for(&a, &b, &c)?.id, store.system_row(&a, &connector)?))
+                })
                 .await?;
             let mut defaults = Vec::new();
             for (path, source) in &side.defaults {
@@ -170,7 +172,14 @@ impl Engine {
                 lenses: sync
                     .fields
                     .iter()
-                    .map(|field| field.lenses.get(ix).and_then(Option::as_ref).map(|lens| lens.hash()).unwrap_or_default())
+                    .map(|field| {
+                        field
+                            .lenses
+                            .get(ix)
+                            .and_then(Option::as_ref)
+                            .map(|lens| lens.hash())
+                            .unwrap_or_default()
+                    })
                     .collect(),
                 defaults,
             });
@@ -216,7 +225,12 @@ impl Engine {
     }
 }
 
-fn collect_paths(sync: &SyncSpec, side: SideIx, paths: &mut BTreeSet<String>, written: &mut BTreeSet<String>) {
+fn collect_paths(
+    sync: &SyncSpec,
+    side: SideIx,
+    paths: &mut BTreeSet<String>,
+    written: &mut BTreeSet<String>,
+) {
     for field in &sync.fields {
         let Some(Some(lens)) = field.lenses.get(side) else { continue };
         paths.extend(lens.paths.iter().cloned());
@@ -225,7 +239,9 @@ fn collect_paths(sync: &SyncSpec, side: SideIx, paths: &mut BTreeSet<String>, wr
         }
     }
     let scope = sync.scope.as_deref().and_then(|source| Expression::compile(source).ok());
-    if side == 0 && let Some(scope) = scope {
+    if side == 0
+        && let Some(scope) = scope
+    {
         paths.extend(scope.paths().iter().cloned());
     }
 }

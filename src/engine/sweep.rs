@@ -73,14 +73,21 @@ impl Engine {
             .await?;
         if before.fingerprint.as_ref().is_some_and(|old| *old != fingerprint) {
             polled.complete = false;
-            polled.remarks.push("another tenant or principal than at the last sweep: absence proves nothing".into());
+            polled
+                .remarks
+                .push("another tenant or principal than at the last sweep: absence proves nothing".into());
             return Ok(());
         }
         let newly = absent.iter().filter(|(_, _, state)| *state != RecordState::Missing).count();
-        if newly >= 3 && u64::try_from(newly).unwrap_or(0) * 2 > known && !self.emptied_is_approved(port).await? {
+        if newly >= 3
+            && u64::try_from(newly).unwrap_or(0) * 2 > known
+            && !self.emptied_is_approved(port).await?
+        {
             self.hold_emptied(port, newly, known).await?;
             polled.complete = false;
-            polled.remarks.push(format!("{newly} of {known} known records were not listed: held until approved"));
+            polled
+                .remarks
+                .push(format!("{newly} of {known} known records were not listed: held until approved"));
             return Ok(());
         }
         let still_absent = self.look_up_absent(port, absent).await?;

@@ -31,9 +31,13 @@ impl Engine {
         };
         let record = match self.read_record(&one.port, &rid, Cause::Read).await? {
             Lookup::Found(record) => record,
-            Lookup::Gone { evidence, .. } => return self.overtaken(one, &format!("the record is gone: {evidence}")).await,
+            Lookup::Gone { evidence, .. } => {
+                return self.overtaken(one, &format!("the record is gone: {evidence}")).await;
+            }
             Lookup::Missing(what) => {
-                let why = format!("the record is not there for us ({what}): deleted or hidden. Looked at again when a listing shows it");
+                let why = format!(
+                    "the record is not there for us ({what}): deleted or hidden. Looked at again when a listing shows it"
+                );
                 return self.settle(one, WriteState::Parked, "refused", &why, None).await;
             }
         };
@@ -49,7 +53,9 @@ impl Engine {
             Premise::Moved(why) => self.overtaken(one, &why).await,
             Premise::Met => self.confirm(one, &record, false, "found").await,
             Premise::Unwritable(why) => {
-                let why = format!("{why}. Nothing was sent; it is tried again when the value or the config changes");
+                let why = format!(
+                    "{why}. Nothing was sent; it is tried again when the value or the config changes"
+                );
                 self.settle(one, WriteState::Parked, "refused", &why, None).await
             }
             Premise::Holds { changes, displaced } => {
@@ -70,14 +76,34 @@ impl Engine {
                 let proven = written.version.is_some() && written.version == record.version;
                 self.confirm(one, &record, proven, "confirmed").await
             }
-            Ok(Lookup::Gone { evidence, .. }) => self.overtaken(one, &format!("gone right after the write: {evidence}")).await,
+            Ok(Lookup::Gone { evidence, .. }) => {
+                self.overtaken(one, &format!("gone right after the write: {evidence}")).await
+            }
             Ok(Lookup::Missing(what)) => {
-                let why = format!("it was accepted, but the record cannot be read back ({what}). It will be looked up");
-                self.settle(one, WriteState::Uncertain, "unknown", &why, Some(jiff::SignedDuration::from_secs(5))).await
+                let why = format!(
+                    "it was accepted, but the record cannot be read back ({what}). It will be looked up"
+                );
+                self.settle(
+                    one,
+                    WriteState::Uncertain,
+                    "unknown",
+                    &why,
+                    Some(jiff::SignedDuration::from_secs(5)),
+                )
+                .await
             }
             Err(failure) => {
-                let why = format!("it was accepted, but the record could not be read back: {failure}. It will be looked up");
-                self.settle(one, WriteState::Uncertain, "unknown", &why, Some(jiff::SignedDuration::from_secs(5))).await
+                let why = format!(
+                    "it was accepted, but the record could not be read back: {failure}. It will be looked up"
+                );
+                self.settle(
+                    one,
+                    WriteState::Uncertain,
+                    "unknown",
+                    &why,
+                    Some(jiff::SignedDuration::from_secs(5)),
+                )
+                .await
             }
         }
     }
@@ -124,7 +150,10 @@ fn check_premise(
                 continue;
             }
             if base.is_none_or(|base| base.key(&field.normalise) != shown_key) {
-                return Ok(Premise::Moved(format!("{} shows {shown} now: somebody changed it meanwhile", field.name)));
+                return Ok(Premise::Moved(format!(
+                    "{} shows {shown} now: somebody changed it meanwhile",
+                    field.name
+                )));
             }
             let Some(target) = target else { continue };
             met = false;
@@ -141,7 +170,9 @@ fn check_premise(
 }
 
 fn touches(ctx: &super::context::Context, unit: &crate::core::spec::Unit, write: &Write) -> bool {
-    unit.fields.iter().any(|ix| ctx.spec.fields.get(*ix).is_some_and(|field| write.fields.contains_key(&field.name)))
+    unit.fields
+        .iter()
+        .any(|ix| ctx.spec.fields.get(*ix).is_some_and(|field| write.fields.contains_key(&field.name)))
 }
 
 /// The id of the record that a lookup found, for messages.

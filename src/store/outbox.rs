@@ -255,7 +255,8 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used or a row is damaged.
     pub fn writes_in(&self, state: WriteState, sync: Option<&str>) -> Result<Vec<Write>> {
-        let sql = format!("SELECT {COLUMNS} FROM write WHERE state = ?1 AND (?2 IS NULL OR sync = ?2) ORDER BY id");
+        let sql =
+            format!("SELECT {COLUMNS} FROM write WHERE state = ?1 AND (?2 IS NULL OR sync = ?2) ORDER BY id");
         self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
     }
 
@@ -278,10 +279,10 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn next_write_at(&self) -> Result<Option<Timestamp>> {
+    pub fn next_write_at(&self, sync: &str) -> Result<Option<Timestamp>> {
         let text: Option<String> = self.conn().query_row(
-            "SELECT min(next_at) FROM write WHERE state IN ('open', 'uncertain')",
-            [],
+            "SELECT min(next_at) FROM write WHERE state IN ('open', 'uncertain') AND sync = ?1",
+            [sync],
             |row| row.get(0),
         )?;
         time_opt(text)
