@@ -178,7 +178,7 @@ mod tests {
             r#"{"error":true,"errors":{"prerun.a1":["Order number is required"],"name":[{"x":"too long"}]}}"#;
         let found = failure(422, body);
         assert_eq!(found.class, FailureClass::Invalid);
-        assert_eq!(found.fields, vec!["prerun.a1", "name"]);
+        assert_eq!(found.fields, vec!["name", "prerun.a1"]);
         assert!(found.answered.contains("Order number is required") && found.answered.contains("too long"));
     }
 

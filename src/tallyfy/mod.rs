@@ -14,6 +14,8 @@ mod table;
 mod template;
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
