@@ -39,8 +39,8 @@ pub(crate) struct World {
     pub blind: bool,
     /// Kick-off values of updates are dropped.
     pub drops_prerun: bool,
-    /// Runs before a member edit them between two calls: applied before the next PUT.
-    pub hidden_edit: Option<(String, Json)>,
+    /// Every completion is refused.
+    pub refuses_completion: bool,
     pub fired: usize,
 }
 
@@ -222,10 +222,6 @@ impl World {
     }
 
     fn update_run(&mut self, id: &str, body: &Json) -> Answer {
-        if let Some((run, edit)) = self.hidden_edit.take() {
-            let found = self.runs.iter_mut().find(|found| found["id"] == run.as_str()).unwrap();
-            found["name"] = edit;
-        }
         let drops = self.drops_prerun;
         let Some(run) = self.runs.iter_mut().find(|run| run["id"] == id) else { return not_found() };
         for name in ["name", "summary", "owner_id"] {
@@ -271,6 +267,9 @@ impl World {
         let Some(task) = self.tasks.iter_mut().find(|task| task["id"] == body["task_id"]) else {
             return not_found();
         };
+        if self.refuses_completion {
+            return refused("task", "The task has an open issue");
+        }
         if task["task_type"] == "approval" && body.get("is_approved").is_none() {
             return refused("is_approved", "is required");
         }

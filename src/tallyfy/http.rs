@@ -181,7 +181,10 @@ impl Api {
         let mut headers = common_headers();
         headers.push(("Authorization".into(), format!("Bearer {token}")));
         if self.style == Style::V1 {
-            headers.push(("X-Organization-ID".into(), self.organization.clone()));
+            // Gateways differ in the name they read.
+            for name in ["X-Organization-ID", "X-Tallyfy-orgID"] {
+                headers.push((name.into(), self.organization.clone()));
+            }
         }
         if body.is_some() {
             headers.push(("Content-Type".into(), "application/json".into()));

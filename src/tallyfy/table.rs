@@ -193,8 +193,8 @@ impl TableEntity {
         let number = |name: &str| at.get(name).and_then(Json::as_u64);
         let (current, before) = (number("page").unwrap_or(1), number("total"));
         let archived = at.get("archived").is_some();
-        let query: &[(&str, &str)] = if archived { &[("archived", "only")] } else { &[] };
-        let found = self.api.page(&[self.table.name], query, current, purpose, &attempted).await?;
+        let found =
+            self.api.page(&[self.table.name], &self.query(archived), current, purpose, &attempted).await?;
         let mut answer = Page { items: self.items(&found), ..Page::default() };
         let shifted = matches!((before, found.total), (Some(before), Some(now)) if before != now);
         if shifted || at.get("shifted").is_some() {
@@ -220,6 +220,18 @@ impl TableEntity {
         Ok(answer)
     }
 
+    /// What a list must be asked so that its rows show what a read by id shows.
+    fn query(&self, archived: bool) -> Vec<(&'static str, &'static str)> {
+        let mut query = Vec::new();
+        if self.table.name == "tasks" {
+            query.extend([("sort", "newest"), ("with", "summary")]);
+        }
+        if archived {
+            query.push(("archived", "only"));
+        }
+        query
+    }
+
     fn items(&self, found: &ListPage) -> Vec<RawItem> {
         found
             .rows
@@ -236,15 +248,12 @@ impl TableEntity {
         {
             return Ok(Some(found));
         }
-        let mut lists: Vec<&[(&str, &str)]> = Vec::new();
-        if !self.table.by_id {
-            lists.push(&[]);
-        }
-        if self.table.archives {
-            lists.push(&[("archived", "only")]);
-        }
-        for query in lists {
-            let rows = self.api.all(&[name], query, purpose, &attempted).await?;
+        for archived in [false, true] {
+            let listed = if archived { self.table.archives } else { !self.table.by_id };
+            if !listed {
+                continue;
+            }
+            let rows = self.api.all(&[name], &self.query(archived), purpose, &attempted).await?;
             if let Some(row) = rows.into_iter().find(|row| self.id_of(row).as_deref() == Some(id)) {
                 return Ok(Some(row));
             }
@@ -403,10 +412,10 @@ impl TableEntity {
     async fn search(&self, path: &str, value: &Json) -> Result<Vec<Record>, Failure> {
         let attempted =
             format!("look for {} with {path} = {value} in {}", self.table.name, self.api.system());
-        let mut rows = self.api.all(&[self.table.name], &[], Purpose::Write, &attempted).await?;
+        let name = self.table.name;
+        let mut rows = self.api.all(&[name], &self.query(false), Purpose::Write, &attempted).await?;
         if self.table.archives {
-            let archived = [("archived", "only")];
-            rows.extend(self.api.all(&[self.table.name], &archived, Purpose::Write, &attempted).await?);
+            rows.extend(self.api.all(&[name], &self.query(true), Purpose::Write, &attempted).await?);
         }
         let members = members_of(path).map_err(|why| Failure::new(FailureClass::Invalid, attempted, why))?;
         let fits = |row: &Json| {

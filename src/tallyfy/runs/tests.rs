@@ -438,20 +438,19 @@ async fn archived_processes_open_issues_and_hidden_tasks_refuse_writes() {
 async fn a_failure_after_a_first_call_says_what_was_done() {
     let fake = Fake::new();
     let id = fake.launch("SO-1");
-    let runs = open(&fake, &["name", "custom.cost_center", "form.credit-check.credit-limit"]).await;
+    let paths = ["name", "custom.cost_center", "tasks.credit-check.completed"];
+    let runs = open(&fake, &paths).await;
     let expected = read(&*runs, &id).await;
-    // The task is gone on the server between reading and writing.
-    let path = fake.task(&id, STEP_CREDIT)["id"].clone();
-    fake.edit_task(&id, STEP_CREDIT, |task| task["id"] = json!("moved"));
-    let listed =
-        runs.update(&expected, &values(json!({"name": "New", "custom.cost_center": "CC-1"}))).await.unwrap();
-    assert_eq!(listed.record.unwrap().values["custom.cost_center"], json!("CC-1"));
-    assert_ne!(path, json!("moved"));
-    fake.world.lock().unwrap().hidden_edit = Some((id.clone(), json!("Someone")));
-    let expected = read(&*runs, &id).await;
-    fake.edit_task(&id, STEP_CREDIT, |task| task["taskdata"] = json!({}));
-    let changes = values(json!({"custom.cost_center": "CC-2", "name": "Mine"}));
-    assert_eq!(runs.update(&expected, &changes).await.unwrap().record.unwrap().values["name"], json!("Mine"));
+    fake.world.lock().unwrap().refuses_completion = true;
+    let alone =
+        runs.update(&expected, &values(json!({"tasks.credit-check.completed": true}))).await.unwrap_err();
+    assert_eq!((alone.class, alone.applied), (FailureClass::Invalid, Applied::No));
+    let changes = json!({"name": "New", "custom.cost_center": "CC-1", "tasks.credit-check.completed": true});
+    let failure = runs.update(&expected, &values(changes)).await.unwrap_err();
+    assert_eq!(failure.applied, Applied::Unknown);
+    assert!(failure.answered.contains("the process itself, custom field `cost_center` had been written"));
+    let now = read(&*runs, &id).await;
+    assert_eq!((&now.values["name"], &now.values["custom.cost_center"]), (&json!("New"), &json!("CC-1")));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::bind::Marker;
+use super::bind::{Bound, Marker};
 use super::plan::{Plan, TaskPlan, same};
 use super::read::{is_archived, is_completed, is_hidden, row_suffices, task_of};
 use super::{Deep, Fetched, Runs};
@@ -40,8 +40,23 @@ impl Runs {
         }
         let plan = self.plan(&todo, &attempted)?;
         self.check_tasks(&plan, &deep, &attempted)?;
-        let shown = self.execute(id, &plan, &mut deep, &attempted).await?;
+        let shown =
+            self.execute(id, &plan, &mut deep, &attempted).await.map_err(|failure| self.by_path(failure))?;
         self.settled(id, deep, shown, &todo).await
+    }
+
+    /// Names the paths where Tallyfy complains about ids.
+    fn by_path(&self, mut failure: Failure) -> Failure {
+        for field in &mut failure.fields {
+            let named = self.bindings.all.iter().find(|binding| match &binding.bound {
+                Bound::Kickoff(of) | Bound::Form(_, of) => field.contains(of.id.as_str()),
+                _ => false,
+            });
+            if let Some(binding) = named {
+                field.clone_from(&binding.text);
+            }
+        }
+        failure
     }
 
     /// Launches a process; see [`crate::connector::api::Entity::create`].
@@ -56,7 +71,8 @@ impl Runs {
             .collect();
         let mut plan = self.plan(&wanted, &attempted)?;
         let body = self.launch_body(&mut plan, new, &attempted).await?;
-        let answer = self.api.write("POST", &["runs"], Some(body), &attempted).await?;
+        let sent = self.api.write("POST", &["runs"], Some(body), &attempted).await;
+        let answer = sent.map_err(|failure| self.by_path(failure))?;
         let Some(id) = text(&answer, "id") else {
             let mut failure =
                 Failure::new(FailureClass::Bug, attempted, "Tallyfy accepted it but named no process");
