@@ -17,6 +17,9 @@ mod template;
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[cfg(feature = "demo")]
+mod twin_tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

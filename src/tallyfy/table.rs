@@ -288,8 +288,8 @@ impl TableEntity {
         let invalid = |why: String| Failure::new(FailureClass::Invalid, attempted, why);
         let mut body = Map::new();
         for (path, value) in values {
-            let settable = self.table.writable.contains(&path.as_str());
-            if !settable && !(self.table.name == "tasks" && path == "task_type") {
+            let at_creation = self.table.name == "tasks" && path == "task_type";
+            if !at_creation && !self.table.writable.contains(&path.as_str()) {
                 return Err(invalid(format!("`{path}` of {} cannot be written", self.table.name)));
             }
             let value = match path.as_str() {

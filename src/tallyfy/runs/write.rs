@@ -15,6 +15,7 @@ use crate::connector::client::Purpose;
 use crate::core::record::{Record, Values};
 use crate::tallyfy::http::partly;
 use crate::tallyfy::json::{items, member, scalar, text, truthy};
+use crate::tallyfy::path::Member;
 
 impl Runs {
     /// Writes these values; see [`crate::connector::api::Entity::update`].
@@ -66,7 +67,7 @@ impl Runs {
         let wanted: Values = new
             .values
             .iter()
-            .filter(|(_, value)| !value.is_null() && !(value.as_str() == Some("")))
+            .filter(|(_, value)| !value.is_null() && value.as_str() != Some(""))
             .map(|(path, value)| (path.clone(), value.clone()))
             .collect();
         let mut plan = self.plan(&wanted, &attempted)?;
@@ -147,19 +148,23 @@ impl Runs {
         }
     }
 
-    /// The record after a write: as the answers showed it if they showed everything that was written, else
-    /// as read again. A replica that lags must not contradict the answer of the write itself.
+    /// The record after a write: as the answers showed it if they showed everything, else as read again. A
+    /// replica that lags must not contradict the answer of the write itself.
     async fn settled(&self, id: &str, deep: Deep, shown: bool, written: &Values) -> Result<Written, Failure> {
-        let record = if shown { self.record(&deep).ok() } else { None };
-        let complete = record.filter(|record| {
+        let fits = |record: &Record| {
             written
                 .iter()
                 .filter(|(path, _)| self.bindings.all.iter().any(|binding| binding.text == **path))
                 .all(|(path, value)| record.values.get(path).is_some_and(|seen| same(seen, value)))
-        });
-        let record = match complete {
-            Some(record) => Some(record),
-            None => self.reread(id).await,
+        };
+        let answered = self.record(&deep).ok().filter(|record| fits(record));
+        let record = match (answered, shown) {
+            (Some(record), true) => Some(record),
+            (answered, _) => match self.reread(id).await {
+                Some(record) if answered.is_none() || fits(&record) => Some(record),
+                // A lagging replica; a record that is only partly shown by the answers is none.
+                _ => answered.filter(|_| shown),
+            },
         };
         Ok(Written { record, ..Written::default() })
     }
@@ -347,7 +352,8 @@ impl Runs {
                 return Ok(false);
             }
         }
-        if wanted.wants_completed(was_done) && (!was_done || reopens) {
+        let completes = wanted.wants_completed(was_done) && (!was_done || reopens);
+        if completes {
             let mut body = json!({"task_id": task_id});
             if is_approval(wanted, &task)
                 && let (Some(decided), Json::Object(body)) = (decided, &mut body)
@@ -364,7 +370,8 @@ impl Runs {
             shown &= text(&answer, "id").as_deref() == Some(task_id.as_str());
             deep.learn_task(&answer);
         }
-        Ok(shown)
+        // The answer shows the task, but not what became of the process by it.
+        Ok(shown && !((completes || reopens) && self.bindings.has(Member::Status)))
     }
 }
 
