@@ -65,7 +65,14 @@ fn an_open_write_is_only_closed_by_what_it_meant() {
     for (shown, closed) in [("new", true), ("NEW", true), ("old", false), ("theirs", false)] {
         let shown = [Seen::Value(Value::text(shown))];
         let back = WriteBack {
-            fields: &fields, unit: &unit, side: 0, base: &base, stood: 1, sent: &sent, number: 2, shown: &shown,
+            fields: &fields,
+            unit: &unit,
+            side: 0,
+            base: &base,
+            stood: 1,
+            sent: &sent,
+            number: 2,
+            shown: &shown,
             proven: false,
         };
         assert_eq!(resolve_open(&back).is_some(), closed, "{shown:?}");

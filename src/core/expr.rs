@@ -99,9 +99,15 @@ impl Expression {
     pub fn compile(source: &str) -> Result<Expression, String> {
         let wrong = |why: String| format!("the expression {source:?} cannot be read: {why}");
         let rewritten = rewrite::expression(source).map_err(wrong)?;
-        let compiled = environment().compile_expression_owned(rewritten.source).map_err(|e| wrong(plain(&e)))?;
+        let compiled =
+            environment().compile_expression_owned(rewritten.source).map_err(|e| wrong(plain(&e)))?;
         let roots = roots(compiled.undeclared_variables(false));
-        Ok(Expression { source: source.to_owned(), compiled: Arc::new(compiled), roots, paths: rewritten.paths })
+        Ok(Expression {
+            source: source.to_owned(),
+            compiled: Arc::new(compiled),
+            roots,
+            paths: rewritten.paths,
+        })
     }
 
     /// The names that it uses: fields of the sync, `record`, `value`. The config checks that they exist.

@@ -149,7 +149,10 @@ fn json_results_keep_digits_and_shape() {
     let json = |source: &str| Expression::compile(source).unwrap().eval_json(&scope()).map(|j| j.to_string());
     assert_eq!(json("record.Amount"), Ok("12345678901234567890.12".to_owned()));
     assert_eq!(json("record.lines"), Ok(r#"[{"qty":0.1},{"qty":0.2}]"#.to_owned()));
-    assert_eq!(json("{'a': 0.1 + 0.2, 'b': [ship_date, note]}"), Ok(r#"{"a":0.3,"b":["2026-03-04",null]}"#.into()));
+    assert_eq!(
+        json("{'a': 0.1 + 0.2, 'b': [ship_date, note]}"),
+        Ok(r#"{"a":0.3,"b":["2026-03-04",null]}"#.into())
+    );
     assert_eq!(json("name[:3] ~ '!'"), Ok("\"Mül!\"".to_owned()));
     assert_eq!(json("name[-1:]"), Ok(r#""\"""#.to_owned()));
     assert_eq!(json("record.owner|tojson"), Ok(r#""{\"name\":\"Ann\",\"tags\":[\"a\",\"b\"]}""#.to_owned()));
@@ -166,7 +169,9 @@ fn templates_keep_the_type_of_a_single_value() {
     assert_eq!(render(" {{ amount }}"), Ok("\" 10000.1\"".to_owned()));
     assert_eq!(render("no braces \\ \"here\""), Ok(r#""no braces \\ \"here\"""#.to_owned()));
     assert_eq!(
-        render("{% for line in record.lines %}{{ loop.index }}={{ line.qty * 2 }}{% if not loop.last %};{% endif %}{% endfor %}"),
+        render(
+            "{% for line in record.lines %}{{ loop.index }}={{ line.qty * 2 }}{% if not loop.last %};{% endif %}{% endfor %}"
+        ),
         Ok("\"1=0.2;2=0.4\"".to_owned())
     );
     assert_eq!(render("{% set x = amount + 0.9 %}{{ x }}"), Ok("\"10001\"".to_owned()));
@@ -174,7 +179,8 @@ fn templates_keep_the_type_of_a_single_value() {
     assert!(render("Hello {{ typo }}").unwrap_err().contains("undefined"));
     assert!(Template::compile("{% include 'x' %}").unwrap_err().contains("only"));
     assert!(Template::compile("{{ amount").is_err());
-    let template = Template::compile("{{ order_no }} {% for x in record.lines %}{{ x }}{% endfor %}").unwrap();
+    let template =
+        Template::compile("{{ order_no }} {% for x in record.lines %}{{ x }}{% endfor %}").unwrap();
     assert_eq!(template.roots().iter().collect::<Vec<_>>(), ["order_no", "record"]);
     assert_eq!(template.paths().iter().collect::<Vec<_>>(), ["lines"]);
     assert_eq!(Template::compile("{{ amount }}").unwrap().render_text(&scope()), Ok("10000.1".to_owned()));

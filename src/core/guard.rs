@@ -124,8 +124,8 @@ fn percent_of(percent: f64, linked: u64) -> u64 {
 fn hours(window: std::time::Duration) -> String {
     let seconds = window.as_secs();
     match seconds {
-        _ if seconds > 0 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        _ if seconds > 0 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if seconds > 0 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        _ if seconds > 0 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{seconds} s"),
     }
 }
@@ -135,12 +135,16 @@ mod tests {
     use super::*;
 
     fn brakes(counts: &Counts) -> Vec<(Brake, u64)> {
-        check(&GuardSpec::default(), counts).into_iter().map(|tripped| (tripped.brake, tripped.limit)).collect()
+        check(&GuardSpec::default(), counts)
+            .into_iter()
+            .map(|tripped| (tripped.brake, tripped.limit))
+            .collect()
     }
 
     #[test]
     fn deletes_are_limited_by_the_smaller_of_count_and_percentage() {
-        let counts = |linked, deletes, deletes_done| Counts { linked, deletes, deletes_done, ..Counts::default() };
+        let counts =
+            |linked, deletes, deletes_done| Counts { linked, deletes, deletes_done, ..Counts::default() };
         assert_eq!(brakes(&counts(100_000, 10, 0)), []);
         assert_eq!(brakes(&counts(100_000, 11, 0)), [(Brake::Deletes, 10)]);
         assert_eq!(brakes(&counts(100_000, 1, 10)), [(Brake::Deletes, 10)]);

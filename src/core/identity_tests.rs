@@ -21,7 +21,11 @@ fn creating() -> Vec<SideSpec> {
 
 #[test]
 fn a_key_needs_all_its_parts() {
-    let mut fields = [field("no", FieldType::Text, 2), field("amount", FieldType::Integer, 2), field("year", FieldType::Integer, 2)];
+    let mut fields = [
+        field("no", FieldType::Text, 2),
+        field("amount", FieldType::Integer, 2),
+        field("year", FieldType::Integer, 2),
+    ];
     assert_eq!(key_text(&fields, &vec![Seen::Value(Value::text("x")); 3]), None, "no key fields");
     fields[0].key = true;
     fields[0].normalise = vec![Normalise::Lower];
@@ -36,13 +40,16 @@ fn a_key_needs_all_its_parts() {
     unreadable[2] = Seen::Unknown("what".into());
     assert_eq!(key_text(&fields, &unreadable), None);
     fields[2].kind = FieldType::Text;
-    let pair = |a: &str, b: &str| key_text(&fields, &[Seen::Value(Value::text(a)), Seen::Absent, Seen::Value(Value::text(b))]);
+    let pair = |a: &str, b: &str| {
+        key_text(&fields, &[Seen::Value(Value::text(a)), Seen::Absent, Seen::Value(Value::text(b))])
+    };
     assert_ne!(pair("a\",\"b", "c"), pair("a", "b\",\"c"));
 }
 
 #[test]
 fn one_candidate_per_side_is_linked() {
-    let found = decide(&sides(3), &[record(2, "c1", "k"), record(0, "a1", "k"), record(1, "b1", "other")], &[]);
+    let found =
+        decide(&sides(3), &[record(2, "c1", "k"), record(0, "a1", "k"), record(1, "b1", "other")], &[]);
     let members = vec![(0, "a1".to_owned()), (2, "c1".to_owned())];
     assert_eq!(found, [Identity::Link { members, create: Vec::new(), key: Some("k".to_owned()) }]);
 }

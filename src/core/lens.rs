@@ -131,7 +131,10 @@ impl Lens {
         match self.values.iter().find(|(_, known)| known == value) {
             Some((raw, _)) => Ok(raw.clone()),
             None if value.is_blank() => Ok(Json::Null),
-            None => Err(format!("{value} is not in the value map of {}, so it cannot be written there", self.path)),
+            None => Err(format!(
+                "{value} is not in the value map of {}, so it cannot be written there",
+                self.path
+            )),
         }
     }
 
@@ -221,7 +224,8 @@ impl Lens {
         if !self.writable {
             return Ok(());
         }
-        let raw = self.write(&value).map_err(|why| format!("reads {value}, which cannot be written: {why}"))?;
+        let raw =
+            self.write(&value).map_err(|why| format!("reads {value}, which cannot be written: {why}"))?;
         let mut written = record.clone();
         written.insert(self.path.clone(), raw.clone());
         match self.read(&written) {
@@ -265,7 +269,9 @@ fn spelling(raw: &Json) -> Option<String> {
 /// The record has the path, or an object that the path leads into.
 fn holds(record: &Values, path: &str) -> bool {
     record.contains_key(path)
-        || path.rmatch_indices('.').any(|(dot, _)| path.get(..dot).is_some_and(|start| record.contains_key(start)))
+        || path
+            .rmatch_indices('.')
+            .any(|(dot, _)| path.get(..dot).is_some_and(|start| record.contains_key(start)))
 }
 
 #[cfg(test)]
@@ -293,7 +299,9 @@ mod tests {
     #[test]
     fn a_value_map_is_read_both_ways_and_closed() {
         let lens = approval();
-        for (raw, expected) in [("true", "approved"), ("\"true\"", "approved"), ("2", "rejected"), ("\"2\"", "rejected")] {
+        for (raw, expected) in
+            [("true", "approved"), ("\"true\"", "approved"), ("2", "rejected"), ("\"2\"", "rejected")]
+        {
             let seen = lens.read(&record(&format!(r#"{{"approved": {raw}}}"#)));
             assert_eq!(seen, Seen::Value(Value::text(expected)), "{raw}");
         }
@@ -334,13 +342,19 @@ mod tests {
             ..LensParts::default()
         })
         .unwrap();
-        assert_eq!(cents.read(&record(r#"{"cents": 1234}"#)), Seen::Value(Value::number("12.34".parse().unwrap())));
+        assert_eq!(
+            cents.read(&record(r#"{"cents": 1234}"#)),
+            Seen::Value(Value::number("12.34".parse().unwrap()))
+        );
         assert_eq!(cents.write(&Value::number("12.3".parse().unwrap())).unwrap().to_string(), "1230");
         assert_eq!(cents.check_law(&record(r#"{"cents": 1234}"#)), Ok(()));
         assert_eq!(cents.write(&Value::Null), Ok(Json::Null));
 
-        let full = Lens::new(LensParts { read: Some("record.first ~ ' ' ~ record.name.last".into()), ..LensParts::default() })
-            .unwrap();
+        let full = Lens::new(LensParts {
+            read: Some("record.first ~ ' ' ~ record.name.last".into()),
+            ..LensParts::default()
+        })
+        .unwrap();
         assert!(!full.writable);
         assert_eq!(full.paths, ["first", "name.last"]);
         let person = record(r#"{"first": "Ann", "name": {"last": "Lee"}}"#);
@@ -367,15 +381,24 @@ mod tests {
     fn contradictions_are_refused() {
         let new = |parts: LensParts| Lens::new(parts).unwrap_err();
         assert!(new(LensParts::default()).contains("path"));
-        assert!(new(LensParts { read: Some("1".into()), write: Some("value".into()), ..LensParts::default() })
-            .contains("path"));
-        assert!(new(LensParts { path: "a".into(), read: Some("amount".into()), ..LensParts::default() })
-            .contains("uses amount"));
+        assert!(
+            new(LensParts { read: Some("1".into()), write: Some("value".into()), ..LensParts::default() })
+                .contains("path")
+        );
+        assert!(
+            new(LensParts { path: "a".into(), read: Some("amount".into()), ..LensParts::default() })
+                .contains("uses amount")
+        );
         let twice = vec![(json!(1), json!("a")), (json!("1"), json!("b"))];
         assert!(new(LensParts { path: "a".into(), values: twice, ..LensParts::default() }).contains("twice"));
         let kind = Some(FieldType::Integer);
         let wrong = vec![(json!("x"), json!("many"))];
-        assert!(new(LensParts { path: "a".into(), kind, values: wrong, ..LensParts::default() }).contains("many"));
-        assert_ne!(approval().hash(), Lens::new(LensParts { path: "approved".into(), ..LensParts::default() }).unwrap().hash());
+        assert!(
+            new(LensParts { path: "a".into(), kind, values: wrong, ..LensParts::default() }).contains("many")
+        );
+        assert_ne!(
+            approval().hash(),
+            Lens::new(LensParts { path: "approved".into(), ..LensParts::default() }).unwrap().hash()
+        );
     }
 }

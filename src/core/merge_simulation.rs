@@ -193,7 +193,8 @@ impl World {
         self.agreed = decision.agreed.expect("it was agreed before");
         for (side, base, stands) in decision.members {
             let base = base[0].to_string();
-            let lost = self.agreed.number > before && stands < self.agreed.number && base != self.sides[side].base;
+            let lost =
+                self.agreed.number > before && stands < self.agreed.number && base != self.sides[side].base;
             if self.without == Without::LoserToo && lost {
                 continue;
             }
@@ -300,7 +301,9 @@ impl World {
             }
         }
         let known = &self.seen[last];
-        match (0..self.seen.len()).find(|edit| *edit != last && !known.contains(edit) && !self.shown.contains(edit)) {
+        match (0..self.seen.len())
+            .find(|edit| *edit != last && !known.contains(edit) && !self.shown.contains(edit))
+        {
             Some(edit) => Err(format!("edit {edit} is lost; {last} is agreed and had seen {known:?}")),
             None => Ok(()),
         }

@@ -30,7 +30,11 @@ fn member(side: SideIx, seen: Vec<Seen>, base: Option<Vec<Value>>, stands: u64) 
 }
 
 impl Case {
-    fn of(kind: FieldType, agreed: Option<(Value, u64, Vec<SideIx>)>, shown: Vec<(Value, Option<Value>, u64)>) -> Case {
+    fn of(
+        kind: FieldType,
+        agreed: Option<(Value, u64, Vec<SideIx>)>,
+        shown: Vec<(Value, Option<Value>, u64)>,
+    ) -> Case {
         let members = shown
             .into_iter()
             .enumerate()
@@ -43,7 +47,12 @@ impl Case {
             fields: vec![field("x", kind, members.len())],
             unit: Unit { name: "x".into(), fields: vec![0], rule: Rule::Ask },
             first: First::Ask,
-            agreed: agreed.map(|(value, number, origin)| Agreed { values: vec![value], number, origin, stamp: None }),
+            agreed: agreed.map(|(value, number, origin)| Agreed {
+                values: vec![value],
+                number,
+                origin,
+                stamp: None,
+            }),
             members,
             frozen: false,
         }
@@ -51,7 +60,8 @@ impl Case {
 
     /// Texts: (shown, base, stands); agreed on `old` as number 2, made by side a.
     fn texts(shown: &[(&str, &str, u64)]) -> Case {
-        let shown = shown.iter().map(|(seen, base, stands)| (text(seen), Some(text(base)), *stands)).collect();
+        let shown =
+            shown.iter().map(|(seen, base, stands)| (text(seen), Some(text(base)), *stands)).collect();
         Case::of(FieldType::Text, Some((text("old"), 2, vec![0])), shown)
     }
 
@@ -142,7 +152,11 @@ fn rule_3_several_candidates_ask() {
     assert_eq!(conflict.candidates.len(), 2);
     assert_eq!((agreed(&decision), written(&decision)), ((text("old"), 2), vec![]));
     assert_eq!(decision.members[0], (0, vec![text("old")], 2), "nobody is accounted for");
-    assert!(decision.reason.contains("a says one") && decision.reason.contains("b says two"), "{}", decision.reason);
+    assert!(
+        decision.reason.contains("a says one") && decision.reason.contains("b says two"),
+        "{}",
+        decision.reason
+    );
 }
 
 #[test]
@@ -150,9 +164,11 @@ fn rule_2_an_edit_over_a_value_never_seen_is_concurrent_with_it() {
     // a made "old" as number 2; the write to b failed, and b was edited over number 1.
     let case = Case::texts(&[("old", "old", 2), ("mine", "older", 1)]);
     let conflict = case.merge().conflict.unwrap();
-    let candidates: Vec<_> = conflict.candidates.iter().map(|c| (c.values[0].clone(), c.sides.clone())).collect();
+    let candidates: Vec<_> =
+        conflict.candidates.iter().map(|c| (c.values[0].clone(), c.sides.clone())).collect();
     assert_eq!(candidates, [(text("mine"), vec![1]), (text("old"), vec![0])]);
-    let preferred = Case::texts(&[("old", "old", 2), ("mine", "older", 1)]).rule(Rule::Prefer(vec![0])).merge();
+    let preferred =
+        Case::texts(&[("old", "old", 2), ("mine", "older", 1)]).rule(Rule::Prefer(vec![0])).merge();
     assert_eq!((agreed(&preferred), written(&preferred)), ((text("old"), 3), vec![1]));
     let caught_up = Case::texts(&[("old", "old", 2), ("old", "older", 1)]).merge();
     assert_eq!((agreed(&caught_up), written(&caught_up)), ((text("old"), 2), vec![]));
@@ -296,11 +312,16 @@ fn unreadable_and_read_only_sides_are_never_written() {
 #[test]
 fn sums_and_unions_are_made_of_deltas() {
     let numbers = |shown: &[(&str, &str, u64)]| {
-        let shown = shown.iter().map(|(seen, base, stands)| (number(seen), Some(number(base)), *stands)).collect();
+        let shown =
+            shown.iter().map(|(seen, base, stands)| (number(seen), Some(number(base)), *stands)).collect();
         Case::of(FieldType::Integer, Some((number("5"), 2, vec![0])), shown).rule(Rule::Sum)
     };
     let both = numbers(&[("6", "5", 2), ("6", "5", 2), ("5", "5", 2)]).merge();
-    assert_eq!((agreed(&both), written(&both)), ((number("7"), 3), vec![0, 1, 2]), "before agreement is asked");
+    assert_eq!(
+        (agreed(&both), written(&both)),
+        ((number("7"), 3), vec![0, 1, 2]),
+        "before agreement is asked"
+    );
     let behind = numbers(&[("5", "5", 2), ("4", "3", 1)]).merge();
     assert_eq!(agreed(&behind).0, number("6"));
 
@@ -312,7 +333,9 @@ fn sums_and_unions_are_made_of_deltas() {
 
 #[test]
 fn rules_that_compare_values() {
-    let case = |one: &str, two: &str, rule: Rule| Case::texts(&[(one, "old", 2), (two, "old", 2)]).rule(rule).merge();
+    let case = |one: &str, two: &str, rule: Rule| {
+        Case::texts(&[(one, "old", 2), (two, "old", 2)]).rule(rule).merge()
+    };
     let order = || Rule::Furthest(["open", "paid", "done"].map(text).to_vec());
     assert_eq!(agreed(&case("done", "paid", order())).0, text("done"));
     let outside = case("done", "lost", order());
@@ -320,7 +343,8 @@ fn rules_that_compare_values() {
     assert_eq!(agreed(&case("b", "c", Rule::Largest)).0, text("c"));
     assert_eq!(agreed(&case("b", "c", Rule::Smallest)).0, text("b"));
     assert!(case("b", "", Rule::Smallest).conflict.unwrap().reason.contains("blank"));
-    let none = Case::texts(&[("b", "old", 2), ("c", "old", 2), ("old", "old", 2)]).rule(Rule::Prefer(vec![2]));
+    let none =
+        Case::texts(&[("b", "old", 2), ("c", "old", 2), ("old", "old", 2)]).rule(Rule::Prefer(vec![2]));
     assert!(none.merge().conflict.unwrap().reason.contains("not among"));
 }
 
@@ -353,7 +377,8 @@ fn a_group_is_never_a_mixed_pair() {
         member.base.as_mut().unwrap().push(text("EUR"));
     }
     case.members[1].seen[1] = Seen::Value(text("USD"));
-    let candidates: Vec<_> = case.merge().conflict.unwrap().candidates.into_iter().map(|c| c.values).collect();
+    let candidates: Vec<_> =
+        case.merge().conflict.unwrap().candidates.into_iter().map(|c| c.values).collect();
     assert_eq!(candidates, [vec![text("10"), text("EUR")], vec![text("old"), text("USD")]]);
     case.members[1].seen[1] = Seen::Value(text("EUR"));
     case.members[2].seen[0] = Seen::Value(text("10"));
@@ -380,8 +405,14 @@ fn any_case() -> impl Strategy<Value = Case> {
     (prop::collection::vec(side, 2..5), 0_u32..40, 0_usize..6).prop_map(|(drawn, before, rule)| {
         let value = |quarters: u32| Value::number(rust_decimal::Decimal::new(i64::from(quarters) * 25, 2));
         let count = drawn.len();
-        let rules =
-            [Rule::Ask, Rule::Prefer((0..count).rev().collect()), Rule::Largest, Rule::Smallest, Rule::Sum, Rule::Ask];
+        let rules = [
+            Rule::Ask,
+            Rule::Prefer((0..count).rev().collect()),
+            Rule::Largest,
+            Rule::Smallest,
+            Rule::Sum,
+            Rule::Ask,
+        ];
         let shown = drawn
             .iter()
             .map(|(seen, base, stands, edited, _, _)| {

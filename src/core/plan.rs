@@ -119,13 +119,17 @@ impl Action {
             .fields
             .iter()
             .map(|change| {
-                (change.field.as_str(), json!([change.before.as_ref().map(Value::stored), change.after.stored()]))
+                (
+                    change.field.as_str(),
+                    json!([change.before.as_ref().map(Value::stored), change.after.stored()]),
+                )
             })
             .collect();
         fields.sort_by(|one, other| one.0.cmp(other.0));
         // A record that does not exist yet has nothing but its title to be known by.
         let title = self.record.is_none().then_some(&self.title);
-        let whole = json!([self.kind.name(), self.side, self.system, self.entity, self.record, title, fields]);
+        let whole =
+            json!([self.kind.name(), self.side, self.system, self.entity, self.record, title, fields]);
         format!("{:032x}", xxh3_128(whole.to_string().as_bytes()))
     }
 
@@ -300,7 +304,11 @@ mod tests {
                 action(ActionKind::Update, Some("42"), "erp", vec![change]),
                 action(ActionKind::Create, None, "tallyfy", Vec::new()),
             ],
-            conflicts: vec![Remark { link: Some(9), title: "SO-2".to_owned(), text: "erp says 1".to_owned() }],
+            conflicts: vec![Remark {
+                link: Some(9),
+                title: "SO-2".to_owned(),
+                text: "erp says 1".to_owned(),
+            }],
             ..Plan::default()
         }
     }

@@ -92,7 +92,9 @@ impl Object for Raw {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         match &self.0 {
             Json::Array(items) => Enumerator::Seq(items.len()),
-            Json::Object(object) => Enumerator::Values(object.keys().map(|key| Dynamic::from(key.as_str())).collect()),
+            Json::Object(object) => {
+                Enumerator::Values(object.keys().map(|key| Dynamic::from(key.as_str())).collect())
+            }
             _ => Enumerator::Empty,
         }
     }
@@ -173,8 +175,12 @@ pub(super) fn from_value(value: &Value) -> Dynamic {
         Value::Boolean(flag) => Dynamic::from(*flag),
         Value::Date(date) => Dynamic::from_object(Day(*date)),
         Value::Instant(instant) => Dynamic::from_object(Instant(*instant)),
-        Value::Set(entries) => entries.iter().map(|entry| Dynamic::from(entry.as_str())).collect::<Vec<_>>().into(),
-        Value::List(entries) => entries.iter().map(|entry| Dynamic::from(entry.as_str())).collect::<Vec<_>>().into(),
+        Value::Set(entries) => {
+            entries.iter().map(|entry| Dynamic::from(entry.as_str())).collect::<Vec<_>>().into()
+        }
+        Value::List(entries) => {
+            entries.iter().map(|entry| Dynamic::from(entry.as_str())).collect::<Vec<_>>().into()
+        }
         Value::Link(link) => Dynamic::from(*link),
     }
 }

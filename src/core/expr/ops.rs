@@ -31,8 +31,10 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     }
     environment.add_filter("date", |value: Dynamic| typed(&value, &FieldType::Date));
     environment.add_filter("datetime", |value: Dynamic| typed(&value, &FieldType::DateTime));
-    environment.add_filter("int", |value: Dynamic| operand(&value, "int").map(|number| from_number(number.trunc())));
-    environment.add_filter("abs", |value: Dynamic| operand(&value, "abs").map(|number| from_number(number.abs())));
+    environment
+        .add_filter("int", |value: Dynamic| operand(&value, "int").map(|number| from_number(number.trunc())));
+    environment
+        .add_filter("abs", |value: Dynamic| operand(&value, "abs").map(|number| from_number(number.abs())));
     environment.add_filter("round", |value: Dynamic, digits: Option<u32>| {
         operand(&value, "round").map(|number| from_number(rounded(number, digits)))
     });
@@ -48,7 +50,8 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     environment.add_filter("min", |values: Dynamic| extreme(&values, Ordering::Less));
     environment.add_filter("max", |values: Dynamic| extreme(&values, Ordering::Greater));
     environment.add_filter("sort", |values: Dynamic| sorted(&values));
-    environment.add_filter("tojson", |value: Dynamic| to_json(&value).map(|json| json.to_string()).map_err(refused));
+    environment
+        .add_filter("tojson", |value: Dynamic| to_json(&value).map(|json| json.to_string()).map_err(refused));
     environment.add_test("number", |value: Dynamic| number(&value).is_some());
     for name in ["integer", "int"] {
         environment.add_test(name, |value: Dynamic| number(&value).is_some_and(|number| number.is_integer()));
@@ -152,7 +155,11 @@ fn arithmetic(a: &Dynamic, operator: &str, b: &Dynamic) -> Result<Dynamic> {
         "//" => left.checked_div(right).map(|quotient| quotient.floor()),
         "%" => left.checked_rem(right).map(|rest| {
             // The sign of the divisor, as everywhere in this language.
-            if !rest.is_zero() && rest.is_sign_negative() != right.is_sign_negative() { rest + right } else { rest }
+            if !rest.is_zero() && rest.is_sign_negative() != right.is_sign_negative() {
+                rest + right
+            } else {
+                rest
+            }
         }),
         _ => power(left, right),
     };
@@ -160,7 +167,8 @@ fn arithmetic(a: &Dynamic, operator: &str, b: &Dynamic) -> Result<Dynamic> {
 }
 
 fn power(base: Decimal, exponent: Decimal) -> Option<Decimal> {
-    let exponent = exponent.is_integer().then(|| exponent.normalize().to_string().parse::<u32>().ok()).flatten()?;
+    let exponent =
+        exponent.is_integer().then(|| exponent.normalize().to_string().parse::<u32>().ok()).flatten()?;
     if exponent > 200 {
         return None;
     }
@@ -248,7 +256,8 @@ fn moments(left: &Dynamic, right: &Dynamic) -> Result<Option<(Value, Value)>> {
         let day = value.downcast_object_ref::<Day>().map(|day| Value::from(*day));
         day.or_else(|| value.downcast_object_ref::<Instant>().map(|instant| Value::from(*instant)))
     };
-    let kind = |value: &Value| if matches!(value, Value::Date(_)) { FieldType::Date } else { FieldType::DateTime };
+    let kind =
+        |value: &Value| if matches!(value, Value::Date(_)) { FieldType::Date } else { FieldType::DateTime };
     let spelled = |value: &Value, text: &Dynamic| match text.as_str() {
         Some(text) => kind(value).read(&Json::String(text.to_owned())).map(Some).map_err(refused),
         None => Ok(None),
