@@ -1,3 +1,8 @@
 //! The declarative connector engine.
 
 pub mod api;
+pub mod budget;
+pub mod client;
+
+#[cfg(test)]
+pub(crate) mod fakes;

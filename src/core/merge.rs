@@ -100,3 +100,20 @@ pub struct Candidate {
     /// The sides it stands for.
     pub sides: Vec<SideIx>,
 }
+
+/// What a person decides about a conflict.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choice {
+    /// The value of the candidate that this side stands for.
+    Take(SideIx),
+    /// These values, one per field of the unit.
+    Values(Vec<Value>),
+}
+/// Decides one unit.
+pub fn merge(_input: &Input) -> Decision {
+    todo!()
+}
+/// A person's decision on the open conflict; refused as stale when an observation moved since.
+pub fn resolve(_input: &Input, _conflict: &Conflict, _choice: &Choice) -> Result<Decision, String> {
+    todo!()
+}

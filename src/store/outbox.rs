@@ -1,0 +1,461 @@
+//! The outbox: intended writes, committed before anything is sent, and the batches that guards hold.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{Result, Store, StoreError, time_from, time_opt, time_text};
+
+/// What a write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Makes a record.
+    Create,
+    /// Changes fields of one.
+    Update,
+    /// Puts one away.
+    Archive,
+    /// Deletes one.
+    Delete,
+}
+
+impl Op {
+    /// As the file spells it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Archive => "archive",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self> {
+        match text {
+            "create" => Ok(Self::Create),
+            "update" => Ok(Self::Update),
+            "archive" => Ok(Self::Archive),
+            "delete" => Ok(Self::Delete),
+            other => Err(StoreError::Damaged("write.op".into(), other.into())),
+        }
+    }
+}
+
+/// Where a write stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteState {
+    /// Decided in this pass; the guards have not looked at it yet.
+    New,
+    /// A guard holds it.
+    Held,
+    /// To be sent when its time comes.
+    Open,
+    /// Being sent: after a crash its outcome is unknown.
+    Sent,
+    /// Sent, and the outcome is unknown.
+    Uncertain,
+    /// Not retried until something changes or a person says so.
+    Parked,
+    /// Took effect.
+    Done,
+    /// A person dropped it.
+    Dropped,
+    /// A newer decision took its place.
+    Superseded,
+}
+
+impl WriteState {
+    /// As the file spells it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Held => "held",
+            Self::Open => "open",
+            Self::Sent => "sent",
+            Self::Uncertain => "uncertain",
+            Self::Parked => "parked",
+            Self::Done => "done",
+            Self::Dropped => "dropped",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self> {
+        Ok(match text {
+            "new" => Self::New,
+            "held" => Self::Held,
+            "open" => Self::Open,
+            "sent" => Self::Sent,
+            "uncertain" => Self::Uncertain,
+            "parked" => Self::Parked,
+            "done" => Self::Done,
+            "dropped" => Self::Dropped,
+            "superseded" => Self::Superseded,
+            other => return Err(StoreError::Damaged("write.state".into(), other.into())),
+        })
+    }
+}
+
+/// What a write does to one field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldWrite {
+    /// The value it displaces (the member's base), stored form.
+    pub before: Json,
+    /// The value it brings, stored form.
+    pub after: Json,
+    /// The number of the agreed value that it carries.
+    pub number: u64,
+}
+
+/// One row of the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Its number.
+    pub id: i64,
+    /// The sync that wants it.
+    pub sync: String,
+    /// The link it serves.
+    pub link: i64,
+    /// The side written.
+    pub side: String,
+    /// That side's system.
+    pub system: String,
+    /// That side's stream.
+    pub stream: i64,
+    /// The record; `None` until a create is confirmed.
+    pub rid: Option<String>,
+    /// What it does.
+    pub op: Op,
+    /// Where it stands.
+    pub state: WriteState,
+    /// By field.
+    pub fields: BTreeMap<String, FieldWrite>,
+    /// By which a create is found again.
+    pub mark: Option<String>,
+    /// Why it is wanted.
+    pub reason: String,
+    /// The batch that holds it.
+    pub batch: Option<i64>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Not before this.
+    pub next_at: Timestamp,
+    /// When it was last sent.
+    pub sent_at: Option<Timestamp>,
+    /// What the system answered.
+    pub failure: Option<String>,
+}
+
+const COLUMNS: &str = "id, sync, link, side, system, stream, rid, op, state, fields, mark, reason, batch, attempts, \
+                       next_at, sent_at, failure";
+
+struct RawWrite {
+    write: Write,
+    op: String,
+    state: String,
+    fields: String,
+    next_at: String,
+    sent_at: Option<String>,
+}
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<RawWrite> {
+    Ok(RawWrite {
+        write: Write {
+            id: row.get(0)?,
+            sync: row.get(1)?,
+            link: row.get(2)?,
+            side: row.get(3)?,
+            system: row.get(4)?,
+            stream: row.get(5)?,
+            rid: row.get(6)?,
+            op: Op::Update,
+            state: WriteState::New,
+            fields: BTreeMap::new(),
+            mark: row.get(10)?,
+            reason: row.get(11)?,
+            batch: row.get(12)?,
+            attempts: row.get(13)?,
+            next_at: Timestamp::UNIX_EPOCH,
+            sent_at: None,
+            failure: row.get(16)?,
+        },
+        op: row.get(7)?,
+        state: row.get(8)?,
+        fields: row.get(9)?,
+        next_at: row.get(14)?,
+        sent_at: row.get(15)?,
+    })
+}
+
+fn finish(raw: RawWrite) -> Result<Write> {
+    let mut write = raw.write;
+    write.op = Op::from_text(&raw.op)?;
+    write.state = WriteState::from_text(&raw.state)?;
+    write.fields = serde_json::from_str(&raw.fields)
+        .map_err(|e| StoreError::Damaged(format!("write {}", write.id), e.to_string()))?;
+    write.next_at = time_from(&raw.next_at)?;
+    write.sent_at = time_opt(raw.sent_at)?;
+    Ok(write)
+}
+
+impl Store {
+    /// Puts a write into the outbox and returns its number.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn put_write(&self, write: &Write, at: Timestamp) -> Result<i64> {
+        let fields = serde_json::to_string(&write.fields).map_err(|e| StoreError::Caller(e.to_string()))?;
+        self.run(
+            "INSERT INTO write (sync, link, side, system, stream, rid, op, state, fields, mark, reason, batch, attempts, \
+             next_at, made_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14)",
+            params![
+                write.sync,
+                write.link,
+                write.side,
+                write.system,
+                write.stream,
+                write.rid,
+                write.op.text(),
+                write.state.text(),
+                fields,
+                write.mark,
+                write.reason,
+                write.batch,
+                time_text(write.next_at),
+                time_text(at)
+            ],
+        )?;
+        Ok(self.conn().last_insert_rowid())
+    }
+
+    /// A write by its number.
+    ///
+    /// # Errors
+    /// When the state file cannot be used or the row is damaged.
+    pub fn write(&self, id: i64) -> Result<Option<Write>> {
+        self.maybe(&format!("SELECT {COLUMNS} FROM write WHERE id = ?1"), [id], raw)?.map(finish).transpose()
+    }
+
+    /// The writes of a link that are not closed.
+    ///
+    /// # Errors
+    /// When the state file cannot be used or a row is damaged.
+    pub fn standing_writes(&self, link: i64) -> Result<Vec<Write>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM write WHERE link = ?1 AND state IN ('new', 'held', 'open', 'sent', 'uncertain', 'parked') ORDER BY id"
+        );
+        self.all(&sql, [link], raw)?.into_iter().map(finish).collect()
+    }
+
+    /// Writes of a state in a sync (all syncs: `None`), oldest first.
+    ///
+    /// # Errors
+    /// When the state file cannot be used or a row is damaged.
+    pub fn writes_in(&self, state: WriteState, sync: Option<&str>) -> Result<Vec<Write>> {
+        let sql = format!("SELECT {COLUMNS} FROM write WHERE state = ?1 AND (?2 IS NULL OR sync = ?2) ORDER BY id");
+        self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
+    }
+
+    /// Open and uncertain writes whose time has come, oldest first; syncs and systems that are paused or
+    /// blocked are left out.
+    ///
+    /// # Errors
+    /// When the state file cannot be used or a row is damaged.
+    pub fn ready_writes(&self, sync: Option<&str>, now: Timestamp, limit: u32) -> Result<Vec<Write>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM write w WHERE state IN ('open', 'uncertain') AND next_at <= ?2 AND (?1 IS NULL OR sync = ?1) \
+             AND EXISTS (SELECT 1 FROM sync s WHERE s.name = w.sync AND s.paused = 0 AND s.accepted_at IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM system y WHERE y.name = w.system AND (y.paused = 1 OR y.blocked_until > ?2)) \
+             ORDER BY next_at, id LIMIT ?3"
+        );
+        self.all(&sql, params![sync, time_text(now), limit], raw)?.into_iter().map(finish).collect()
+    }
+
+    /// When the next open or uncertain write becomes ready.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn next_write_at(&self) -> Result<Option<Timestamp>> {
+        let text: Option<String> = self.conn().query_row(
+            "SELECT min(next_at) FROM write WHERE state IN ('open', 'uncertain')",
+            [],
+            |row| row.get(0),
+        )?;
+        time_opt(text)
+    }
+
+    /// Moves a write to another state; closing states get their time.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn move_write(
+        &self,
+        id: i64,
+        state: WriteState,
+        failure: Option<&str>,
+        next_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Result<()> {
+        let closes = matches!(state, WriteState::Done | WriteState::Dropped | WriteState::Superseded);
+        self.run(
+            "UPDATE write SET state = ?2, failure = coalesce(?3, failure), next_at = coalesce(?4, next_at), \
+             closed_at = CASE WHEN ?5 THEN ?6 ELSE closed_at END WHERE id = ?1",
+            params![id, state.text(), failure, next_at.map(time_text), closes, time_text(at)],
+        )?;
+        Ok(())
+    }
+
+    /// The last thing before the request leaves: from here on a crash means "unknown".
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn mark_sent(&self, id: i64, at: Timestamp) -> Result<()> {
+        self.run(
+            "UPDATE write SET state = 'sent', sent_at = ?2, attempts = attempts + 1 WHERE id = ?1",
+            params![id, time_text(at)],
+        )?;
+        Ok(())
+    }
+
+    /// The record that a create made or found.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn set_write_record(&self, id: i64, rid: &str) -> Result<()> {
+        self.run("UPDATE write SET rid = ?2 WHERE id = ?1", params![id, rid])?;
+        Ok(())
+    }
+
+    /// What the open write now carries, when only values moved.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn writes_count(&self, sync: &str, ops: &[Op], since: Timestamp) -> Result<u64> {
+        let mut total = 0;
+        for op in ops {
+            total += self.count(
+                "SELECT count(*) FROM write WHERE sync = ?1 AND op = ?2 AND made_at >= ?3 \
+                 AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
+                params![sync, op.text(), time_text(since)],
+            )?;
+        }
+        Ok(total)
+    }
+
+    /// A guard holds these writes as one batch.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn hold(&self, sync: &str, guard: &str, why: &str, writes: &[i64], at: Timestamp) -> Result<i64> {
+        self.run(
+            "INSERT INTO batch (sync, guard, state, why, made_at) VALUES (?1, ?2, 'held', ?3, ?4)",
+            params![sync, guard, why, time_text(at)],
+        )?;
+        let batch = self.conn().last_insert_rowid();
+        for id in writes {
+            self.run("UPDATE write SET state = 'held', batch = ?2 WHERE id = ?1", params![id, batch])?;
+        }
+        Ok(batch)
+    }
+
+    /// A sweep lists far too little: its absences do not count until a person says so.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn hold_emptied(&self, sync: &str, stream: i64, why: &str, at: Timestamp) -> Result<i64> {
+        let open = self.maybe(
+            "SELECT id FROM batch WHERE stream = ?1 AND sync = ?2 AND guard = 'emptied' AND state = 'held'",
+            params![stream, sync],
+            |row| row.get(0),
+        )?;
+        if let Some(id) = open {
+            return Ok(id);
+        }
+        self.run(
+            "INSERT INTO batch (sync, guard, stream, state, why, made_at) VALUES (?1, 'emptied', ?2, 'held', ?3, ?4)",
+            params![sync, stream, why, time_text(at)],
+        )?;
+        Ok(self.conn().last_insert_rowid())
+    }
+
+    /// A person said that the emptied listing of this stream is true; consumed by the next sweep.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn emptied_approved(&self, stream: i64) -> Result<Option<i64>> {
+        self.maybe(
+            "SELECT id FROM batch WHERE stream = ?1 AND guard = 'emptied' AND state = 'approved' AND closed_at IS NULL",
+            [stream],
+            |row| row.get(0),
+        )
+    }
+
+    /// The records came back: nothing is left to approve.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn withdraw_emptied(&self, stream: i64, at: Timestamp) -> Result<()> {
+        self.run(
+            "UPDATE batch SET state = 'withdrawn', closed_at = ?2 WHERE stream = ?1 AND guard = 'emptied' AND closed_at IS NULL",
+            params![stream, time_text(at)],
+        )?;
+        Ok(())
+    }
+
+    /// Batches whose writes have all gone elsewhere are withdrawn by themselves.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn withdraw_empty_batches(&self, at: Timestamp) -> Result<()> {
+        self.run(
+            "UPDATE batch SET state = 'withdrawn', closed_at = ?1 WHERE state = 'held' AND guard <> 'emptied' \
+             AND NOT EXISTS (SELECT 1 FROM write w WHERE w.batch = batch.id AND w.state = 'held')",
+            [time_text(at)],
+        )?;
+        Ok(())
+    }
+
+    /// Releases exactly one held batch, once. `None` when there is no held batch of that number; else how
+    /// many writes were released.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn approve(&self, batch: i64, at: Timestamp) -> Result<Option<u64>> {
+        let changed = self.run(
+            "UPDATE batch SET state = 'approved', closed_at = CASE WHEN guard = 'emptied' THEN NULL ELSE ?2 END \
+             WHERE id = ?1 AND state = 'held'",
+            params![batch, time_text(at)],
+        )?;
+        if changed == 0 {
+            return Ok(None);
+        }
+        let released = self.run(
+            "UPDATE write SET state = 'open', next_at = ?2 WHERE batch = ?1 AND state = 'held'",
+            params![batch, time_text(at)],
+        )?;
+        Ok(Some(u64::try_from(released).unwrap_or(0)))
+    }
+
+    /// The values that the last `limit` confirmed writes of a member and field brought, newest first, not
+    /// older than `since`: the evidence of a field that alternates.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn last_written(
+        &self,
+        link: i64,
+        field: &str,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>> {
+        self.all(
+            "SELECT side, after FROM audit WHERE link = ?1 AND field = ?2 AND event = 'confirmed' AND at >= ?3 \
+             ORDER BY id DESC LIMIT ?4",
+            params![link, field, time_text(since), limit],
+            |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default())),
+        )
+    }
+}
