@@ -33,7 +33,8 @@ impl FieldType {
             "ref" => return Err("ref needs the name of a sync: ref(customers)".to_owned()),
             _ => {}
         }
-        let argument = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')').map(str::trim);
+        let argument =
+            |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')').map(str::trim);
         if let Some(digits) = argument("decimal") {
             return match digits.parse::<u32>() {
                 Ok(digits) if digits <= MOST_DIGITS => Ok(FieldType::Decimal(digits)),
@@ -65,12 +66,20 @@ impl FieldType {
             FieldType::Boolean => read_boolean(raw),
             FieldType::Date => scalar(raw, "a date").and_then(|text| read_date(&text)),
             FieldType::DateTime => scalar(raw, "a time").and_then(|text| read_instant(&text)),
-            FieldType::Set => entries(raw).map(|entries: std::collections::BTreeSet<String>| {
-                if entries.is_empty() { Value::Null } else { Value::Set(entries) }
-            }),
-            FieldType::List => entries(raw).map(|entries: Vec<String>| {
-                if entries.is_empty() { Value::Null } else { Value::List(entries) }
-            }),
+            FieldType::Set => {
+                entries(raw).map(
+                    |entries: std::collections::BTreeSet<String>| {
+                        if entries.is_empty() { Value::Null } else { Value::Set(entries) }
+                    },
+                )
+            }
+            FieldType::List => {
+                entries(raw).map(
+                    |entries: Vec<String>| {
+                        if entries.is_empty() { Value::Null } else { Value::List(entries) }
+                    },
+                )
+            }
         }
     }
 
@@ -106,7 +115,8 @@ fn nearest_type(text: &str) -> &'static str {
         _ => None,
     };
     known.unwrap_or_else(|| {
-        let names = ["text", "integer", "decimal(N)", "boolean", "date", "datetime", "set", "list", "ref(SYNC)"];
+        let names =
+            ["text", "integer", "decimal(N)", "boolean", "date", "datetime", "set", "list", "ref(SYNC)"];
         names
             .into_iter()
             .min_by_key(|name| strsim::damerau_levenshtein(name.split('(').next().unwrap_or(name), &word))
@@ -172,7 +182,8 @@ pub(crate) fn exact_number(text: &str) -> Result<Decimal, String> {
     let trimmed = significant.trim_end_matches('0');
     let dropped = i32::try_from(significant.len() - trimmed.len()).map_err(|_| too_long())?;
     let scale = i32::try_from(fraction.len()).map_err(|_| too_long())?;
-    let shift = exponent.checked_sub(scale).and_then(|shift| shift.checked_add(dropped)).ok_or_else(too_long)?;
+    let shift =
+        exponent.checked_sub(scale).and_then(|shift| shift.checked_add(dropped)).ok_or_else(too_long)?;
     if shift.unsigned_abs() > 64 || trimmed.len() > 40 {
         return Err(too_long());
     }
@@ -195,11 +206,7 @@ fn read_number(raw: &Json) -> Result<Decimal, String> {
 
 fn read_integer(raw: &Json) -> Result<Value, String> {
     let number = read_number(raw)?;
-    if number.is_integer() {
-        Ok(Value::number(number))
-    } else {
-        Err(format!("{number} is not an integer"))
-    }
+    if number.is_integer() { Ok(Value::number(number)) } else { Err(format!("{number} is not an integer")) }
 }
 
 fn read_decimal(raw: &Json, digits: u32) -> Result<Value, String> {
@@ -277,7 +284,9 @@ mod tests {
 
     #[test]
     fn types_are_read_as_written() {
-        for text in ["text", "integer", "decimal(2)", "boolean", "date", "datetime", "set", "list", "ref(orders)"] {
+        for text in
+            ["text", "integer", "decimal(2)", "boolean", "date", "datetime", "set", "list", "ref(orders)"]
+        {
             assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
         }
         assert!(FieldType::parse("decimal").unwrap_err().contains("decimal(2)"));
@@ -340,9 +349,14 @@ mod tests {
 
     #[test]
     fn booleans_in_every_spelling() {
-        for (text, expected) in
-            [("true", true), ("\"T\"", true), ("1", true), ("\"F\"", false), ("0", false), ("\"False\"", false)]
-        {
+        for (text, expected) in [
+            ("true", true),
+            ("\"T\"", true),
+            ("1", true),
+            ("\"F\"", false),
+            ("0", false),
+            ("\"False\"", false),
+        ] {
             assert_eq!(FieldType::Boolean.read(&raw(text)), Ok(Value::Boolean(expected)), "{text}");
         }
         assert!(FieldType::Boolean.read(&json!("perhaps")).is_err());
@@ -377,7 +391,9 @@ mod tests {
     #[test]
     fn a_date_is_the_day_as_written() {
         let day = Value::Date("2026-03-04".parse().unwrap());
-        for text in ["2026-03-04", "2026-03-04T23:30:00-08:00", "2026-03-04 00:00:00", "2026-03-04T00:00:00.000Z"] {
+        for text in
+            ["2026-03-04", "2026-03-04T23:30:00-08:00", "2026-03-04 00:00:00", "2026-03-04T00:00:00.000Z"]
+        {
             assert_eq!(FieldType::Date.read(&json!(text)), Ok(day.clone()), "{text}");
         }
         for text in ["04.03.2026", "2026-02-29", "2026-03-04 or so", "2026-3-4"] {

@@ -93,7 +93,9 @@ impl Value {
             Value::Text(text) => text.is_empty(),
             Value::Set(entries) => entries.is_empty(),
             Value::List(entries) => entries.is_empty(),
-            Value::Number(_) | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Link(_) => false,
+            Value::Number(_) | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Link(_) => {
+                false
+            }
         }
     }
 

@@ -21,9 +21,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<()> {
         let entity: String = self.stream(write.stream)?.entity;
-        let config: Option<String> = self
-            .maybe("SELECT config FROM sync WHERE name = ?1", [&write.sync], |row| row.get(0))?
-            .flatten();
+        let config: Option<String> =
+            self.maybe("SELECT config FROM sync WHERE name = ?1", [&write.sync], |row| row.get(0))?.flatten();
         let mut rows: Vec<(Option<&str>, Option<String>, Option<String>)> = write
             .fields
             .iter()

@@ -57,7 +57,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<RawConflict> {
 
 fn finish((mut row, agreed, candidates, observed): RawConflict) -> Result<ConflictRow> {
     let parse = |text: &str| {
-        serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("conflict {}", row.id), e.to_string()))
+        serde_json::from_str(text)
+            .map_err(|e| StoreError::Damaged(format!("conflict {}", row.id), e.to_string()))
     };
     let agreed = agreed.map(|text| parse(&text)).transpose()?;
     let candidates = parse(&candidates)?;
@@ -83,7 +84,9 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used or the row is damaged.
     pub fn conflict(&self, id: i64) -> Result<Option<ConflictRow>> {
-        self.maybe(&format!("SELECT {COLUMNS} FROM conflict WHERE id = ?1"), [id], raw)?.map(finish).transpose()
+        self.maybe(&format!("SELECT {COLUMNS} FROM conflict WHERE id = ?1"), [id], raw)?
+            .map(finish)
+            .transpose()
     }
 
     /// Stores a conflict, or refreshes the one that is open for this unit. Returns its number.

@@ -69,9 +69,7 @@ impl Handle {
         work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match &self.0 {
-            Executor::Inline(store) => {
-                store.lock().unwrap_or_else(PoisonError::into_inner).transact(work)
-            }
+            Executor::Inline(store) => store.lock().unwrap_or_else(PoisonError::into_inner).transact(work),
             Executor::Thread(sender) => {
                 let (answer, waiting) = mpsc::channel();
                 sender

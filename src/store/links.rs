@@ -66,7 +66,13 @@ fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
-    Ok(Candidate { side: row.get(0)?, rid: row.get(1)?, stream: row.get(2)?, key: row.get(3)?, state: row.get(4)? })
+    Ok(Candidate {
+        side: row.get(0)?,
+        rid: row.get(1)?,
+        stream: row.get(2)?,
+        key: row.get(3)?,
+        state: row.get(4)?,
+    })
 }
 
 impl Store {
@@ -95,7 +101,8 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn links_with_key(&self, sync: &str, key: &str) -> Result<Vec<Link>> {
-        let sql = format!("SELECT {LINK} FROM link WHERE sync = ?1 AND key = ?2 AND state <> 'ended' ORDER BY id");
+        let sql =
+            format!("SELECT {LINK} FROM link WHERE sync = ?1 AND key = ?2 AND state <> 'ended' ORDER BY id");
         self.all(&sql, params![sync, key], link)
     }
 
@@ -104,7 +111,9 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn standing_links(&self, sync: &str) -> Result<Vec<i64>> {
-        self.all("SELECT id FROM link WHERE sync = ?1 AND state <> 'ended' ORDER BY id", [sync], |row| row.get(0))
+        self.all("SELECT id FROM link WHERE sync = ?1 AND state <> 'ended' ORDER BY id", [sync], |row| {
+            row.get(0)
+        })
     }
 
     /// How many live links a sync has.
@@ -112,7 +121,10 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn linked_count(&self, sync: &str) -> Result<u64> {
-        self.count("SELECT count(*) FROM link WHERE sync = ?1 AND state IN ('live', 'left', 'ending')", [sync])
+        self.count(
+            "SELECT count(*) FROM link WHERE sync = ?1 AND state IN ('live', 'left', 'ending')",
+            [sync],
+        )
     }
 
     /// Changes where a link stands.
@@ -166,7 +178,15 @@ impl Store {
     ///
     /// # Errors
     /// When the record is already in a live link on that side, or the side of the link is taken.
-    pub fn join(&self, sync: &str, link: i64, side: &str, stream: i64, rid: &str, at: Timestamp) -> Result<()> {
+    pub fn join(
+        &self,
+        sync: &str,
+        link: i64,
+        side: &str,
+        stream: i64,
+        rid: &str,
+        at: Timestamp,
+    ) -> Result<()> {
         self.run(
             "INSERT INTO member (link, side, sync, stream, rid, joined_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![link, side, sync, stream, rid, time_text(at)],
@@ -187,7 +207,12 @@ impl Store {
             "SELECT side, stream, rid, joined_at FROM member WHERE link = ?1 AND active = 1",
             [link],
             |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
             },
         )?;
         rows.into_iter()
@@ -283,7 +308,10 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn drop_candidate(&self, sync: &str, side: &str, rid: &str) -> Result<()> {
-        self.run("DELETE FROM candidate WHERE sync = ?1 AND side = ?2 AND rid = ?3", params![sync, side, rid])?;
+        self.run(
+            "DELETE FROM candidate WHERE sync = ?1 AND side = ?2 AND rid = ?3",
+            params![sync, side, rid],
+        )?;
         Ok(())
     }
 
@@ -325,15 +353,10 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn mark_due(
-        &self,
-        link: i64,
-        at: Timestamp,
-        settle: std::time::Duration,
-        why: &str,
-    ) -> Result<()> {
+    pub fn mark_due(&self, link: i64, at: Timestamp, settle: std::time::Duration, why: &str) -> Result<()> {
         let settle = SignedDuration::try_from(settle).unwrap_or(SignedDuration::ZERO);
-        let first = self.maybe("SELECT since FROM due WHERE link = ?1", [link], |row| row.get::<_, String>(0))?;
+        let first =
+            self.maybe("SELECT since FROM due WHERE link = ?1", [link], |row| row.get::<_, String>(0))?;
         let since = match first {
             Some(text) => time_from(&text)?,
             None => at,

@@ -170,7 +170,8 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn glance(&self, stream: i64, rid: &str, raw: i64) -> Result<Glance> {
-        let mut statement = self.conn().prepare_cached("SELECT raw, record FROM seen WHERE stream = ?1 AND rid = ?2")?;
+        let mut statement =
+            self.conn().prepare_cached("SELECT raw, record FROM seen WHERE stream = ?1 AND rid = ?2")?;
         let mut rows = statement.query(params![stream, rid])?;
         Ok(match rows.next()? {
             None => Glance::New,
@@ -205,7 +206,8 @@ impl Store {
         cause: Cause,
         at: Timestamp,
     ) -> Result<(bool, i64)> {
-        let document = record.canonical().map_err(|e| StoreError::Caller(format!("record {}: {e}", record.id)))?;
+        let document =
+            record.canonical().map_err(|e| StoreError::Caller(format!("record {}: {e}", record.id)))?;
         match self.mirrored(stream, &record.id)? {
             None => self.observe_new(stream, record, &document, raw, cause, at).map(|id| (true, id)),
             Some(known) => {
@@ -324,7 +326,14 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn observe_gone(&self, stream: i64, rid: &str, evidence: &str, cause: Cause, at: Timestamp) -> Result<()> {
+    pub fn observe_gone(
+        &self,
+        stream: i64,
+        rid: &str,
+        evidence: &str,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<()> {
         let changed = self.run(
             "UPDATE record SET state = 'gone', gone_evidence = ?3 WHERE stream = ?1 AND rid = ?2 AND state <> 'gone'",
             params![stream, rid, evidence],
@@ -352,7 +361,11 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn not_listed(&self, stream: i64, listed: impl Fn(i64) -> bool) -> Result<Vec<(i64, String, RecordState)>> {
+    pub fn not_listed(
+        &self,
+        stream: i64,
+        listed: impl Fn(i64) -> bool,
+    ) -> Result<Vec<(i64, String, RecordState)>> {
         let mut statement = self.conn().prepare_cached("SELECT record, rid FROM seen WHERE stream = ?1")?;
         let mut rows = statement.query([stream])?;
         let mut absent = Vec::new();
@@ -362,10 +375,10 @@ impl Store {
                 continue;
             }
             let rid: String = row.get(1)?;
-            let state: String = self.conn().prepare_cached("SELECT state FROM record WHERE id = ?1")?.query_row(
-                [id],
-                |row| row.get(0),
-            )?;
+            let state: String = self
+                .conn()
+                .prepare_cached("SELECT state FROM record WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))?;
             let state = RecordState::from_text(&state)?;
             if state != RecordState::Gone {
                 absent.push((id, rid, state));
@@ -378,7 +391,14 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn count_absence(&self, stream: i64, id: i64, rid: &str, started: Timestamp, at: Timestamp) -> Result<()> {
+    pub fn count_absence(
+        &self,
+        stream: i64,
+        id: i64,
+        rid: &str,
+        started: Timestamp,
+        at: Timestamp,
+    ) -> Result<()> {
         self.observe_missing(stream, rid, Cause::Sweep, at)?;
         self.run(
             "UPDATE record SET absent_sweeps = absent_sweeps + 1, absent_since = coalesce(absent_since, ?2) WHERE id = ?1",

@@ -255,7 +255,8 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used or a row is damaged.
     pub fn writes_in(&self, state: WriteState, sync: Option<&str>) -> Result<Vec<Write>> {
-        let sql = format!("SELECT {COLUMNS} FROM write WHERE state = ?1 AND (?2 IS NULL OR sync = ?2) ORDER BY id");
+        let sql =
+            format!("SELECT {COLUMNS} FROM write WHERE state = ?1 AND (?2 IS NULL OR sync = ?2) ORDER BY id");
         self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
     }
 

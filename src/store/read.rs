@@ -50,7 +50,9 @@ impl View {
                 "SELECT id, system, entity, template, polled_at, swept_at, swept_count, failure, failed_at FROM stream \
                  WHERE (?1 IS NULL OR system = ?1) LIMIT ?2"
             }
-            Self::Links => "SELECT * FROM linked_records WHERE (?1 IS NULL OR sync = ?1) ORDER BY id, side LIMIT ?2",
+            Self::Links => {
+                "SELECT * FROM linked_records WHERE (?1 IS NULL OR sync = ?1) ORDER BY id, side LIMIT ?2"
+            }
             Self::Unlinked => {
                 "SELECT sync, side, rid AS record, key, state, why FROM candidate WHERE (?1 IS NULL OR sync = ?1) \
                  ORDER BY sync, key, side LIMIT ?2"
@@ -61,8 +63,12 @@ impl View {
                  w.attempts, w.failure, w.made_at, w.closed_at FROM write w JOIN link l ON l.id = w.link \
                  JOIN stream t ON t.id = w.stream WHERE (?1 IS NULL OR w.sync = ?1) ORDER BY w.id DESC LIMIT ?2"
             }
-            Self::OpenWrites => "SELECT * FROM open_writes WHERE (?1 IS NULL OR sync = ?1) ORDER BY id LIMIT ?2",
-            Self::Conflicts => "SELECT * FROM open_conflicts WHERE (?1 IS NULL OR sync = ?1) ORDER BY id LIMIT ?2",
+            Self::OpenWrites => {
+                "SELECT * FROM open_writes WHERE (?1 IS NULL OR sync = ?1) ORDER BY id LIMIT ?2"
+            }
+            Self::Conflicts => {
+                "SELECT * FROM open_conflicts WHERE (?1 IS NULL OR sync = ?1) ORDER BY id LIMIT ?2"
+            }
             Self::Log => {
                 "SELECT id, at, write, event, sync, link, system, entity, rid AS record, op, field, before, after, reason, config \
                  FROM audit WHERE (?1 IS NULL OR sync = ?1) ORDER BY id DESC LIMIT ?2"

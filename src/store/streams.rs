@@ -166,7 +166,13 @@ impl Store {
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn sweep_counted(&self, stream: i64, started: Timestamp, count: u64, fingerprint: &str) -> Result<()> {
+    pub fn sweep_counted(
+        &self,
+        stream: i64,
+        started: Timestamp,
+        count: u64,
+        fingerprint: &str,
+    ) -> Result<()> {
         self.run(
             "UPDATE stream SET swept_at = ?2, swept_count = ?3, fingerprint = ?4 WHERE id = ?1",
             params![stream, time_text(started), i64::try_from(count).unwrap_or(i64::MAX), fingerprint],
