@@ -3,9 +3,14 @@
 //! A pure function of what is stored and what is seen; `docs/guarantees.md` section 7 gives the rules by
 //! number and the tests name them. It knows no clock, no store and no system.
 
+mod rules;
+mod view;
+
 use jiff::Timestamp;
 
-use super::spec::{FieldSpec, First, Rule, SideIx, Unit};
+use self::rules::Outcome;
+use self::view::View;
+use super::spec::{FieldSpec, First, Rule, SideIx, SideSpec, Unit};
 use super::value::{Seen, Value};
 
 /// The agreed value of one unit: what all sides should say.
@@ -41,6 +46,8 @@ pub struct MemberUnit {
 /// Everything the merge of one unit needs.
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
+    /// The sides of the sync, for their names.
+    pub sides: &'a [SideSpec],
     /// The fields of the sync.
     pub fields: &'a [FieldSpec],
     /// The unit to decide.
@@ -60,7 +67,8 @@ pub struct Input<'a> {
 pub struct Decision {
     /// The agreed value after it.
     pub agreed: Option<Agreed>,
-    /// For every member that takes part: its base and the number it stands for, after the decision.
+    /// For every member that takes part and is accounted for: its base and the number it stands for, after
+    /// the decision. A member that is not listed keeps what is stored.
     pub members: Vec<(SideIx, Vec<Value>, u64)>,
     /// Members that do not stand for the agreed value and are due a write.
     pub writes: Vec<UnitWrite>,
@@ -109,11 +117,248 @@ pub enum Choice {
     /// These values, one per field of the unit.
     Values(Vec<Value>),
 }
-/// Decides one unit.
-pub fn merge(_input: &Input) -> Decision {
-    todo!()
+
+/// Decides one unit: what is agreed now, what is due to whom, or that a person must decide.
+pub fn merge(input: &Input) -> Decision {
+    let view = View::new(input);
+    if view.parts.is_empty() {
+        return undecided(&view, "no side shows this field".to_owned());
+    }
+    match &input.agreed {
+        None => first_link(&view),
+        Some(agreed) => next_link(&view, agreed),
+    }
 }
-/// A person's decision on the open conflict; refused as stale when an observation moved since.
-pub fn resolve(_input: &Input, _conflict: &Conflict, _choice: &Choice) -> Result<Decision, String> {
-    todo!()
+
+/// A person's decision on the open conflict.
+///
+/// # Errors
+/// When what the sides show is no longer what the conflict was about (the decision is stale), or the choice
+/// names no candidate. Nothing is decided then.
+pub fn resolve(input: &Input, conflict: &Conflict, choice: &Choice) -> Result<Decision, String> {
+    let view = View::new(input);
+    let mut now = open_candidates(&view);
+    let mut then = conflict.candidates.clone();
+    rules::sort(&mut now);
+    rules::sort(&mut then);
+    if now != then {
+        return Err(format!(
+            "the sides no longer show what this conflict was about (now {}); look at it again and decide again",
+            rules::describe(&view, &now)
+        ));
+    }
+    let (values, origin, reason) = match choice {
+        Choice::Take(side) => {
+            let taken = now.into_iter().find(|candidate| candidate.sides.contains(side)).ok_or_else(|| {
+                format!("{} is not among the sides that this conflict is between", view.side_name(*side))
+            })?;
+            (taken.values, taken.sides, format!("a person decided for {}", view.side_name(*side)))
+        }
+        Choice::Values(values) if values.len() == input.unit.fields.len() => {
+            (values.clone(), Vec::new(), "a person decided for a value of their own".to_owned())
+        }
+        Choice::Values(values) => {
+            return Err(format!(
+                "{} values were given for the {} fields of {}",
+                values.len(),
+                input.unit.fields.len(),
+                input.unit.name
+            ));
+        }
+    };
+    let stamp = view.newest_stamp(&origin);
+    let number = input.agreed.as_ref().map_or(0, |agreed| agreed.number) + 1;
+    Ok(settle(&view, Agreed { values, number, origin, stamp }, reason))
+}
+
+/// What the conflict would be between, were it raised (or refreshed) now.
+fn open_candidates(view: &View) -> Vec<Candidate> {
+    let Some(agreed) = &view.input.agreed else {
+        return view.first_candidates().unwrap_or_default();
+    };
+    let candidates = view.candidates(agreed);
+    if !view.parts.iter().any(|part| part.unbased && !part.shows_agreed) || candidates.len() > 1 {
+        return with_agreed(view, agreed, candidates);
+    }
+    // The based sides decide among themselves first; the conflict is with the member that joined.
+    let now = match candidates.as_slice() {
+        [only] => Agreed {
+            values: only.values.clone(),
+            number: agreed.number,
+            origin: only.sides.clone(),
+            stamp: agreed.stamp,
+        },
+        _ => agreed.clone(),
+    };
+    view.joining_candidates(&now)
+}
+
+/// A conflict that is down to one changed side is still one between that side and what was agreed.
+fn with_agreed(view: &View, agreed: &Agreed, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    if candidates.len() == 1 {
+        let sides: Vec<SideIx> = view.parts.iter().filter(|part| !part.changed).map(|part| part.side).collect();
+        candidates.push(Candidate { values: agreed.values.clone(), sides });
+        rules::sort(&mut candidates);
+    }
+    candidates
+}
+
+/// Rule 8 for records that are linked for the first time.
+fn first_link(view: &View) -> Decision {
+    let candidates = match view.first_candidates() {
+        Ok(candidates) => candidates,
+        Err(reason) => return undecided(view, reason),
+    };
+    let decide = |candidate: &Candidate, reason: String| {
+        let agreed = Agreed {
+            values: candidate.values.clone(),
+            number: 1,
+            origin: candidate.sides.clone(),
+            stamp: view.newest_stamp(&candidate.sides),
+        };
+        settle(view, agreed, reason)
+    };
+    match candidates.as_slice() {
+        [] => undecided(view, "no side shows this field".to_owned()),
+        [only] if view.input.frozen => decide(only, "all sides now say the same".to_owned()),
+        [only] => decide(only, view.first_reason(only)),
+        _ if view.input.frozen => conflict(view, None, candidates, "a person has not decided yet".to_owned()),
+        several => match rules::first(view, several) {
+            Outcome::Chosen(chosen, reason) => decide(&chosen, reason),
+            Outcome::Ask(reason) => conflict(view, None, candidates, reason),
+        },
+    }
+}
+
+/// Rules 1 to 6 for a unit that was decided before; then rule 8 for members that joined since.
+fn next_link(view: &View, agreed: &Agreed) -> Decision {
+    let based = match decide_changes(view, agreed) {
+        Ok(decided) => decided,
+        Err(decision) => return *decision,
+    };
+    let (agreed, reason) = based;
+    let candidates = view.joining_candidates(&agreed);
+    if candidates.len() < 2 {
+        return settle(view, agreed, reason);
+    }
+    if view.input.frozen {
+        return conflict(view, view.input.agreed.as_ref(), candidates, "a person has not decided yet".to_owned());
+    }
+    match rules::joining(view, &agreed, &candidates) {
+        Outcome::Chosen(chosen, why) if rules::same(view, &chosen.values, &agreed.values) => {
+            settle(view, agreed, why)
+        }
+        Outcome::Chosen(chosen, why) => {
+            let number = view.input.agreed.as_ref().map_or(0, |old| old.number) + 1;
+            let stamp = view.newest_stamp(&chosen.sides);
+            settle(view, Agreed { values: chosen.values, number, origin: chosen.sides, stamp }, why)
+        }
+        Outcome::Ask(why) => conflict(view, view.input.agreed.as_ref(), candidates, why),
+    }
+}
+
+/// What the members that have a base decide among themselves: the agreed value to go on with and why, or
+/// the conflict that ends it.
+fn decide_changes(view: &View, agreed: &Agreed) -> Result<(Agreed, String), Box<Decision>> {
+    let changed: Vec<SideIx> = view.parts.iter().filter(|part| part.changed).map(|part| part.side).collect();
+    let next = |candidate: Candidate, reason: String| {
+        let stamp = if rules::same(view, &candidate.values, &agreed.values) {
+            agreed.stamp
+        } else {
+            view.newest_stamp(&candidate.sides)
+        };
+        Ok((Agreed { values: candidate.values, number: agreed.number + 1, origin: candidate.sides, stamp }, reason))
+    };
+    if view.input.frozen {
+        if changed.is_empty() {
+            return Ok((agreed.clone(), view.quiet_reason()));
+        }
+        if let Some(values) = view.all_say() {
+            let same = "all sides came to say the same by themselves".to_owned();
+            return next(Candidate { values, sides: changed }, same);
+        }
+        let candidates = open_candidates(view);
+        let waiting = "a person has not decided yet".to_owned();
+        return Err(Box::new(conflict(view, Some(agreed), candidates, waiting)));
+    }
+    if changed.is_empty() {
+        return Ok((agreed.clone(), view.quiet_reason()));
+    }
+    let unit_rule = &view.input.unit.rule;
+    let mut why_not = None;
+    if matches!(unit_rule, Rule::Union | Rule::Sum) {
+        match rules::deltas(view, agreed) {
+            Ok((values, reason)) => return next(Candidate { values, sides: changed }, reason),
+            Err(reason) => why_not = Some(reason),
+        }
+    }
+    let candidates = view.candidates(agreed);
+    match (candidates.as_slice(), why_not) {
+        ([], _) => Ok((agreed.clone(), view.quiet_reason())),
+        ([only], None) => next(only.clone(), format!("changed on {}", view.side_names(&only.sides))),
+        (_, Some(reason)) => {
+            Err(Box::new(conflict(view, Some(agreed), with_agreed(view, agreed, candidates), reason)))
+        }
+        (several, None) => match rules::choose(view, agreed, several) {
+            Outcome::Chosen(chosen, reason) => next(chosen, reason),
+            Outcome::Ask(reason) => Err(Box::new(conflict(view, Some(agreed), candidates, reason))),
+        },
+    }
+}
+
+/// Accounts for everything that was seen, against the agreed value, and lists the writes that are due
+/// (rules 4 and 6).
+fn settle(view: &View, agreed: Agreed, reason: String) -> Decision {
+    let mut members = Vec::with_capacity(view.parts.len());
+    let mut writes = Vec::new();
+    for part in &view.parts {
+        let shows: Vec<bool> =
+            (0..view.width()).map(|place| view.stands_at(part, place, &agreed)).collect();
+        let stands = if shows.iter().all(|shown| *shown) {
+            agreed.number
+        } else if part.put_back || part.unbased || view.input.agreed.is_none() {
+            0
+        } else {
+            part.stands
+        };
+        members.push((part.side, view.base_after(part), stands));
+        if stands >= agreed.number {
+            continue;
+        }
+        let values: Vec<Option<Value>> = agreed
+            .values
+            .iter()
+            .zip(&shows)
+            .enumerate()
+            .map(|(place, (value, shown))| {
+                (!shown && view.lens(part.side, place).is_some_and(|lens| lens.writable)).then(|| value.clone())
+            })
+            .collect();
+        if values.iter().any(Option::is_some) {
+            writes.push(UnitWrite { side: part.side, values, reason: view.write_reason(part, &agreed, &reason) });
+        }
+    }
+    let reason = view.with_unknown(reason);
+    Decision { agreed: Some(agreed), members, writes, conflict: None, reason }
+}
+
+/// Nothing is decided and nothing is accounted for: the stored bases stay as they are.
+fn conflict(view: &View, agreed: Option<&Agreed>, mut candidates: Vec<Candidate>, reason: String) -> Decision {
+    rules::sort(&mut candidates);
+    let text = format!("{}: {reason}", rules::describe(view, &candidates));
+    let mut decision = undecided(view, text);
+    decision.conflict =
+        Some(Conflict { agreed: agreed.map(|agreed| agreed.values.clone()), candidates, reason });
+    decision
+}
+
+fn undecided(view: &View, reason: String) -> Decision {
+    let members = view
+        .parts
+        .iter()
+        .filter(|_| view.input.agreed.is_some())
+        .filter_map(|part| Some((part.side, part.base.clone()?, part.stands)))
+        .collect();
+    let agreed = view.input.agreed.clone();
+    Decision { agreed, members, writes: Vec::new(), conflict: None, reason: view.with_unknown(reason) }
 }
