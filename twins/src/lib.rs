@@ -5,3 +5,4 @@
 //! the daemon talks to a vendor: both can then be wrong only separately.
 
 pub mod kit;
+pub mod tallyfy;

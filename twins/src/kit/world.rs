@@ -92,6 +92,7 @@ pub struct World {
     skew: SignedDuration,
     seed: u64,
     counter: u64,
+    series: BTreeMap<String, u64>,
     store: Store,
     replicas: Vec<Store>,
     history: Vec<Event>,
@@ -118,6 +119,7 @@ impl World {
             skew: SignedDuration::ZERO,
             seed,
             counter: 0,
+            series: BTreeMap::new(),
             store: Store::default(),
             replicas: Vec::new(),
             history: Vec::new(),
@@ -168,6 +170,13 @@ impl World {
     pub fn next_number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
+    }
+
+    /// The next number of a series of its own (`runs`): 1, 2, 3, ...
+    pub fn next_of(&mut self, series: &str) -> u64 {
+        let number = self.series.entry(series.to_owned()).or_insert(0);
+        *number += 1;
+        *number
     }
 
     /// 64 bits that follow from the seed and the count alone.
