@@ -166,5 +166,6 @@ fn rounded(sent: Decimal, shown: Decimal) -> bool {
     }
     let unit = Decimal::new(1, shown.scale());
     let limit = unit.checked_div(Decimal::TWO).unwrap_or(unit);
-    sent.checked_sub(shown).is_some_and(|gap| gap.abs() <= limit || shown == sent.trunc_with_scale(shown.scale()))
+    sent.checked_sub(shown)
+        .is_some_and(|gap| gap.abs() <= limit || shown == sent.trunc_with_scale(shown.scale()))
 }

@@ -135,12 +135,16 @@ mod tests {
     use super::*;
 
     fn brakes(counts: &Counts) -> Vec<(Brake, u64)> {
-        check(&GuardSpec::default(), counts).into_iter().map(|tripped| (tripped.brake, tripped.limit)).collect()
+        check(&GuardSpec::default(), counts)
+            .into_iter()
+            .map(|tripped| (tripped.brake, tripped.limit))
+            .collect()
     }
 
     #[test]
     fn deletes_are_limited_by_the_smaller_of_count_and_percentage() {
-        let counts = |linked, deletes, deletes_done| Counts { linked, deletes, deletes_done, ..Counts::default() };
+        let counts =
+            |linked, deletes, deletes_done| Counts { linked, deletes, deletes_done, ..Counts::default() };
         assert_eq!(brakes(&counts(100_000, 10, 0)), []);
         assert_eq!(brakes(&counts(100_000, 11, 0)), [(Brake::Deletes, 10)]);
         assert_eq!(brakes(&counts(100_000, 1, 10)), [(Brake::Deletes, 10)]);

@@ -149,9 +149,10 @@ pub fn resolve(input: &Input, conflict: &Conflict, choice: &Choice) -> Result<De
     }
     let (values, origin, reason) = match choice {
         Choice::Take(side) => {
-            let taken = now.into_iter().find(|candidate| candidate.sides.contains(side)).ok_or_else(|| {
-                format!("{} is not among the sides that this conflict is between", view.side_name(*side))
-            })?;
+            let taken =
+                now.into_iter().find(|candidate| candidate.sides.contains(side)).ok_or_else(|| {
+                    format!("{} is not among the sides that this conflict is between", view.side_name(*side))
+                })?;
             (taken.values, taken.sides, format!("a person decided for {}", view.side_name(*side)))
         }
         Choice::Values(values) if values.len() == input.unit.fields.len() => {
@@ -196,7 +197,8 @@ fn open_candidates(view: &View) -> Vec<Candidate> {
 /// A conflict that is down to one changed side is still one between that side and what was agreed.
 fn with_agreed(view: &View, agreed: &Agreed, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     if candidates.len() == 1 {
-        let sides: Vec<SideIx> = view.parts.iter().filter(|part| !part.changed).map(|part| part.side).collect();
+        let sides: Vec<SideIx> =
+            view.parts.iter().filter(|part| !part.changed).map(|part| part.side).collect();
         candidates.push(Candidate { values: agreed.values.clone(), sides });
         rules::sort(&mut candidates);
     }
@@ -242,7 +244,12 @@ fn next_link(view: &View, agreed: &Agreed) -> Decision {
         return settle(view, agreed, reason);
     }
     if view.input.frozen {
-        return conflict(view, view.input.agreed.as_ref(), candidates, "a person has not decided yet".to_owned());
+        return conflict(
+            view,
+            view.input.agreed.as_ref(),
+            candidates,
+            "a person has not decided yet".to_owned(),
+        );
     }
     match rules::joining(view, &agreed, &candidates) {
         Outcome::Chosen(chosen, why) if rules::same(view, &chosen.values, &agreed.values) => {
@@ -267,7 +274,10 @@ fn decide_changes(view: &View, agreed: &Agreed) -> Result<(Agreed, String), Box<
         } else {
             view.newest_stamp(&candidate.sides)
         };
-        Ok((Agreed { values: candidate.values, number: agreed.number + 1, origin: candidate.sides, stamp }, reason))
+        Ok((
+            Agreed { values: candidate.values, number: agreed.number + 1, origin: candidate.sides, stamp },
+            reason,
+        ))
     };
     if view.input.frozen {
         if changed.is_empty() {
@@ -312,8 +322,7 @@ fn settle(view: &View, agreed: Agreed, reason: String) -> Decision {
     let mut members = Vec::with_capacity(view.parts.len());
     let mut writes = Vec::new();
     for part in &view.parts {
-        let shows: Vec<bool> =
-            (0..view.width()).map(|place| view.stands_at(part, place, &agreed)).collect();
+        let shows: Vec<bool> = (0..view.width()).map(|place| view.stands_at(part, place, &agreed)).collect();
         let stands = if shows.iter().all(|shown| *shown) {
             agreed.number
         } else if part.put_back || part.unbased || view.input.agreed.is_none() {
@@ -331,11 +340,16 @@ fn settle(view: &View, agreed: Agreed, reason: String) -> Decision {
             .zip(&shows)
             .enumerate()
             .map(|(place, (value, shown))| {
-                (!shown && view.lens(part.side, place).is_some_and(|lens| lens.writable)).then(|| value.clone())
+                (!shown && view.lens(part.side, place).is_some_and(|lens| lens.writable))
+                    .then(|| value.clone())
             })
             .collect();
         if values.iter().any(Option::is_some) {
-            writes.push(UnitWrite { side: part.side, values, reason: view.write_reason(part, &agreed, &reason) });
+            writes.push(UnitWrite {
+                side: part.side,
+                values,
+                reason: view.write_reason(part, &agreed, &reason),
+            });
         }
     }
     let reason = view.with_unknown(reason);
@@ -343,7 +357,12 @@ fn settle(view: &View, agreed: Agreed, reason: String) -> Decision {
 }
 
 /// Nothing is decided and nothing is accounted for: the stored bases stay as they are.
-fn conflict(view: &View, agreed: Option<&Agreed>, mut candidates: Vec<Candidate>, reason: String) -> Decision {
+fn conflict(
+    view: &View,
+    agreed: Option<&Agreed>,
+    mut candidates: Vec<Candidate>,
+    reason: String,
+) -> Decision {
     rules::sort(&mut candidates);
     let text = format!("{}: {reason}", rules::describe(view, &candidates));
     let mut decision = undecided(view, text);

@@ -64,8 +64,8 @@ fn owner(view: &View, agreed: &Agreed, candidates: &[Candidate]) -> Option<Outco
         return None;
     }
     let chosen = candidates.iter().find(|candidate| candidate.sides.contains(&owner)).cloned();
-    let chosen = chosen
-        .unwrap_or_else(|| Candidate { values: agreed.values.clone(), sides: agreed.origin.clone() });
+    let chosen =
+        chosen.unwrap_or_else(|| Candidate { values: agreed.values.clone(), sides: agreed.origin.clone() });
     Some(Outcome::Chosen(chosen, format!("{} owns it", view.side_name(owner))))
 }
 
@@ -166,11 +166,8 @@ fn extreme(view: &View, candidates: &[Candidate], largest: bool) -> Outcome {
 /// The stamp of a candidate and how far it may be wrong. What was agreed carries the stamp of its decision; how
 /// wrong that may be is taken from its origin, and from the worst side where the origin shows nothing now.
 fn stamp(view: &View, agreed: &Agreed, candidate: &Candidate, newest: bool) -> Option<(Timestamp, i64)> {
-    let changed: Vec<_> = view
-        .parts
-        .iter()
-        .filter(|part| part.changed && candidate.sides.contains(&part.side))
-        .collect();
+    let changed: Vec<_> =
+        view.parts.iter().filter(|part| part.changed && candidate.sides.contains(&part.side)).collect();
     if changed.is_empty() {
         let origin = view.parts.iter().filter(|part| candidate.sides.contains(&part.side));
         let error = origin.map(|part| part.stamp_error_ms).max();
@@ -211,7 +208,10 @@ fn by_stamp(view: &View, agreed: &Agreed, candidates: &[Candidate], newest: bool
             ));
         }
     }
-    Outcome::Chosen((*best).clone(), format!("{} has the {word} stamp, {stamp}", view.side_names(&best.sides)))
+    Outcome::Chosen(
+        (*best).clone(),
+        format!("{} has the {word} stamp, {stamp}", view.side_names(&best.sides)),
+    )
 }
 
 /// `sum` and `union`: what every changed side did to its own base, done to the agreed value.

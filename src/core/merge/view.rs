@@ -84,9 +84,11 @@ impl<'a> View<'a> {
             .is_some_and(|agreed| (0..self.width()).all(|place| self.shows(&part, place, &agreed.values)));
         let mut counted = false;
         for place in 0..self.width() {
-            let (Some(base), Some(Some(shown)), Some(field)) =
-                (part.base.as_ref().and_then(|base| base.get(place)), part.shown.get(place), self.field(place))
-            else {
+            let (Some(base), Some(Some(shown)), Some(field)) = (
+                part.base.as_ref().and_then(|base| base.get(place)),
+                part.shown.get(place),
+                self.field(place),
+            ) else {
                 continue;
             };
             if self.key(place, base) == self.key(place, shown) {
@@ -183,9 +185,8 @@ impl<'a> View<'a> {
         }
         let unseen = changed.iter().any(|part| part.stands < agreed.number);
         // An origin that went on editing had seen its own value: its new value stands in for it.
-        let superseded = |side: &SideIx| {
-            changed.iter().any(|part| part.side == *side && part.stands == agreed.number)
-        };
+        let superseded =
+            |side: &SideIx| changed.iter().any(|part| part.side == *side && part.stands == agreed.number);
         let behalf: Vec<SideIx> = agreed.origin.iter().copied().filter(|side| !superseded(side)).collect();
         if unseen && (agreed.origin.is_empty() || !behalf.is_empty()) {
             self.add(&mut candidates, agreed.values.clone(), behalf);
@@ -423,7 +424,9 @@ impl<'a> View<'a> {
     pub(super) fn write_reason(&self, part: &Part, agreed: &Agreed, reason: &str) -> String {
         if part.put_back {
             let owner = (0..self.width()).find_map(|place| {
-                self.field(place).filter(|_| part.moved.get(place) == Some(&true)).and_then(|field| field.owner)
+                self.field(place)
+                    .filter(|_| part.moved.get(place) == Some(&true))
+                    .and_then(|field| field.owner)
             });
             let owner = owner.map_or_else(|| "another side".to_owned(), |owner| self.side_name(owner));
             return format!("{} changed it, but {owner} owns it: put back", self.side_name(part.side));
