@@ -6,6 +6,7 @@
 pub mod http;
 pub mod process;
 pub mod python;
+pub mod rust_source;
 pub mod tryton;
 
 use std::fs::{File, create_dir_all};
@@ -53,11 +54,9 @@ pub fn build_once(folder: &Path, build: impl FnOnce(&Path)) {
             std::fs::remove_dir_all(folder)
                 .unwrap_or_else(|error| panic!("cannot remove the half-built {}: {error}", folder.display()));
         }
-        create_dir_all(folder)
-            .unwrap_or_else(|error| panic!("cannot create {}: {error}", folder.display()));
+        create_dir_all(folder).unwrap_or_else(|error| panic!("cannot create {}: {error}", folder.display()));
         build(folder);
-        File::create(&marker)
-            .unwrap_or_else(|error| panic!("cannot write {}: {error}", marker.display()));
+        File::create(&marker).unwrap_or_else(|error| panic!("cannot write {}: {error}", marker.display()));
     }
 }
 
