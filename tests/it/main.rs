@@ -5,6 +5,7 @@
 //! a socket is tested beside the code.
 
 mod architecture;
+mod documents;
 mod harness;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;
