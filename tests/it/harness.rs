@@ -116,6 +116,5 @@ fn tryton_goes_down_and_comes_back_with_its_data() {
 #[test]
 fn the_binary_runs_in_a_folder_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let finished = Tallysync::inside(folder.path()).run();
-    assert!(finished.status.code().is_some(), "it ends by itself: {finished:?}");
+    Tallysync::inside(folder.path()).args(["--version"]).succeed();
 }

@@ -8,6 +8,7 @@ pub mod process;
 pub mod python;
 pub mod rust_source;
 pub mod tryton;
+pub mod twins;
 
 use std::fs::{File, create_dir_all};
 use std::path::{Path, PathBuf};

@@ -48,11 +48,7 @@ impl Tallysync {
         // The developer's own settings, proxies and credentials must not decide a test.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.folder).env("TZ", "UTC");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start tallysync: {error}"));
-        let stdout = Collected::from(child.stdout.take().expect("piped"));
-        let stderr = Collected::from(child.stderr.take().expect("piped"));
-        Running { child, stdout, stderr, command_line: format!("tallysync {}", self.arguments.join(" ")) }
+        launch(command, format!("tallysync {}", self.arguments.join(" ")))
     }
 
     /// Runs it to its end.
@@ -70,6 +66,15 @@ impl Tallysync {
         let text = self.args(["--json"]).succeed();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("--json printed no JSON ({error}): {text}"))
     }
+}
+
+/// Starts any program the way `tallysync` is started: watched, with its output collected.
+fn launch(mut command: Command, command_line: String) -> Running {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command_line}: {error}"));
+    let stdout = Collected::from(child.stdout.take().expect("piped"));
+    let stderr = Collected::from(child.stderr.take().expect("piped"));
+    Running { child, stdout, stderr, command_line }
 }
 
 /// A `tallysync` process; killed when dropped.
@@ -229,5 +234,45 @@ impl Collected {
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn shell(script: &str) -> Running {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        launch(command, format!("sh -c '{script}'"))
+    }
+
+    #[test]
+    fn a_program_is_watched_and_killed() {
+        let mut running = shell("echo ready; exec sleep 600");
+        running.await_output("ready");
+        let ended = running.kill();
+        assert_eq!(ended.status.signal(), Some(9));
+        assert_eq!(ended.stdout, "ready\n");
+    }
+
+    #[test]
+    fn a_program_gets_signals_and_has_an_exit_code() {
+        let mut running =
+            shell("trap 'echo told >&2; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+        running.await_output("ready");
+        running.signal("TERM");
+        assert_eq!(running.wait().expect_code(3).stderr, "told\n");
+    }
+
+    #[test]
+    fn waiting_for_what_never_comes_fails_with_what_was_printed() {
+        let never = std::panic::catch_unwind(|| shell("echo something else").await_output("ready"));
+        let message = *never.expect_err("it ended").downcast::<String>().expect("a sentence");
+        assert!(message.contains("something else"), "{message}");
+        let slow = std::panic::catch_unwind(|| shell("exec sleep 600").wait_within(Duration::ZERO));
+        assert!(slow.is_err());
     }
 }

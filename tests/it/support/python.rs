@@ -12,6 +12,9 @@ use super::{build_once, fingerprint, read_repository_file, target_folder};
 const INSTALL_HINT: &str = "install Python 3.11 or newer with its venv module \
      (Debian: apt-get install python3 python3-venv)";
 
+/// Where to look, in this order; a machine's own default comes before its extras.
+const INTERPRETERS: [&str; 4] = ["python3.11", "python3", "python3.12", "python3.13"];
+
 /// A virtual environment that holds exactly what its requirements file pins.
 #[derive(Debug, Clone)]
 pub struct Environment {
@@ -24,7 +27,7 @@ impl Environment {
         let requirements_path = format!("tests/python/{name}.txt");
         let requirements = read_repository_file(&requirements_path);
         refuse_loose_pins(&requirements_path, &requirements);
-        let (interpreter, version) = interpreter();
+        let (interpreter, version) = interpreter(&INTERPRETERS).unwrap_or_else(|reason| panic!("{reason}"));
         let hash = fingerprint(&[&requirements, &interpreter, &version]);
         let folder = target_folder("test-venvs").join(format!("{name}-{hash}"));
         build_once(&folder, |folder| build(folder, &interpreter, &requirements_path));
@@ -90,16 +93,16 @@ fn refuse_loose_pins(path: &str, requirements: &str) {
 }
 
 /// The first Python of at least 3.11 on the path, and its version.
-fn interpreter() -> (String, String) {
+fn interpreter(names: &[&str]) -> Result<(String, String), String> {
     let mut seen = Vec::new();
-    for name in ["python3.11", "python3", "python3.12", "python3.13"] {
+    for name in names {
         let probe = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.executable)";
         match Command::new(name).args(["-c", probe]).output() {
             Ok(output) if output.status.success() => {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 let (version, executable) = text.trim().split_once(' ').expect("the probe prints two words");
                 if new_enough(version) {
-                    return (executable.to_owned(), version.to_owned());
+                    return Ok((executable.to_owned(), version.to_owned()));
                 }
                 seen.push(format!("{name} is {version}"));
             }
@@ -107,7 +110,7 @@ fn interpreter() -> (String, String) {
             Err(error) => seen.push(format!("{name}: {error}")),
         }
     }
-    panic!("these tests talk to real Python programs: {INSTALL_HINT}. Tried: {}", seen.join("; "))
+    Err(format!("these tests talk to real Python programs: {INSTALL_HINT}. Tried: {}", seen.join("; ")))
 }
 
 fn new_enough(version: &str) -> bool {
@@ -155,4 +158,12 @@ fn loose_pins_are_refused() {
 fn old_interpreters_are_not_taken() {
     assert!(new_enough("3.11.0") && new_enough("3.14.2") && new_enough("4.0.0"));
     assert!(!new_enough("3.9.18") && !new_enough("2.7.18") && !new_enough("nonsense"));
+}
+
+#[test]
+fn a_missing_interpreter_is_a_sentence_that_says_what_to_install() {
+    let reason = interpreter(&["no-such-python", "false"]).expect_err("neither is a Python");
+    for part in ["python3-venv", "no-such-python: ", "false ended with"] {
+        assert!(reason.contains(part), "{reason}");
+    }
 }
