@@ -104,6 +104,27 @@ fn tryton_shows_a_sale_as_the_connector_expects_it() {
 }
 
 #[test]
+fn tryton_lists_fresh_sales_only_when_the_create_date_is_asked_too() {
+    let server = Tryton::start();
+    let person = server.login();
+    let customer = server.seed().customers[0];
+    let old = person.create_sale(customer, "PO-1", "Before", "2026-11-20");
+    let fresh = person.create_sale(customer, "PO-2", "After", "2026-11-21");
+    let since = person.read("sale.sale", fresh, &["create_date"])["create_date"].take();
+    let ids = |domain: Value| -> Vec<i64> {
+        let rows = person.search("sale.sale", domain, 100, &["id"]);
+        rows.iter().filter_map(|row| row["id"].as_i64()).collect()
+    };
+    assert_eq!(ids(json!([["write_date", ">=", since]])), Vec::<i64>::new(), "the trap");
+    let written = json!(["write_date", ">=", since]);
+    let created = json!([["write_date", "=", null], ["create_date", ">=", since]]);
+    assert_eq!(ids(json!(["OR", written, created])), [fresh]);
+
+    person.write("sale.sale", old, json!({"description": "Edited"}));
+    assert_eq!(ids(json!(["OR", written, created])), [old, fresh]);
+}
+
+#[test]
 fn tryton_goes_down_and_comes_back_with_its_data() {
     let mut server = Tryton::start();
     let party = server.login().create_party("Survivor");
