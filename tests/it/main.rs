@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod clients;
 mod documents;
 mod harness;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
