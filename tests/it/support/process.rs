@@ -123,7 +123,8 @@ impl Running {
     /// Sends a signal by name: `TERM`, `HUP`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         let identifier = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &identifier]).status();
+        // The shell's own kill: the program of that name is not on every machine.
+        let sent = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &identifier]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to {}", self.command_line);
     }
 
