@@ -84,6 +84,54 @@ fn ci_runs_the_test_command_of_the_readme_with_the_packages_of_the_readme() {
     }
 }
 
+/// The `sqlite3` commands of a document, as an operator would type them, on a state file of this schema.
+fn sqlite_commands_run(document: &str) -> usize {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let state = folder.path().join("state.db");
+    let mut made = Command::new("sqlite3");
+    made.arg(&state).arg(format!(".read {}", repository().join("schema.sql").display()));
+    run_sqlite(&mut made, "the schema");
+    let commands =
+        Regex::new(r#"(?m)^sqlite3 (?:-box )?[\w./-]+\.db "([^"]+)""#).expect("the pattern is valid");
+    let text = read_repository_file(document);
+    let mut count = 0;
+    for command in commands.captures_iter(&text) {
+        let statement = command[1].replace("/var/backups/", &format!("{}/{count}-", folder.path().display()));
+        run_sqlite(Command::new("sqlite3").arg("-box").arg(&state).arg(&statement), &statement);
+        count += 1;
+    }
+    count
+}
+
+fn run_sqlite(command: &mut Command, what: &str) {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!(
+            "cannot run sqlite3 ({error}), with which people look into the state file; install it \
+                (Debian: apt-get install sqlite3)"
+        )
+    });
+    let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && problem.is_empty(), "sqlite3 refuses {what}: {problem}");
+}
+
+#[test]
+fn what_the_documents_type_into_sqlite3_works() {
+    assert!(sqlite_commands_run("README.md") >= 7, "the README asks every view");
+    assert!(sqlite_commands_run("docs/operations.md") >= 3, "backup by hand is shown");
+}
+
+#[test]
+fn every_view_of_the_schema_is_in_the_readme() {
+    let schema = read_repository_file("schema.sql");
+    let readme = read_repository_file("README.md");
+    let views = Regex::new(r"(?m)^CREATE VIEW (\w+)").expect("the pattern is valid");
+    let named: Vec<String> = views.captures_iter(&schema).map(|capture| capture[1].to_owned()).collect();
+    assert!(!named.is_empty(), "the schema has no views");
+    for view in named {
+        assert!(readme.contains(&format!("| `{view}` |")), "the README does not say what a row of {view} is");
+    }
+}
+
 #[test]
 fn the_readme_states_the_version_of_rust_that_the_manifest_asks_for() {
     let manifest = read_repository_file("Cargo.toml");
