@@ -364,10 +364,14 @@ impl World {
         self.replicas.push(self.store.clone());
     }
 
-    /// Exchanges the records for those of so many requests ago, until `catch_up` puts them back.
-    pub(crate) fn fall_behind(&mut self, requests: usize) -> Store {
+    /// Exchanges the records for those of so many requests ago, until `catch_up` puts them back; some
+    /// entities never lag.
+    pub(crate) fn fall_behind(&mut self, requests: usize, current: &[&str]) -> Store {
         let index = self.replicas.len().saturating_sub(requests.saturating_add(1));
-        let past = self.replicas.get(index).cloned().unwrap_or_else(|| self.store.clone());
+        let mut past = self.replicas.get(index).cloned().unwrap_or_else(|| self.store.clone());
+        for entity in current {
+            past.adopt(entity, &self.store);
+        }
         std::mem::replace(&mut self.store, past)
     }
 

@@ -67,6 +67,10 @@ impl Twin for Machine {
         answer.with_header("x-request-id", &format!("{id:016x}"))
     }
 
+    fn never_stale(&self) -> &'static [&'static str] {
+        &["tokens", "users", "settings", "organizations"]
+    }
+
     fn new_id(&self, world: &mut World, entity: &str) -> String {
         match entity {
             "users" => (10_000 + next_increment(world, "users")).to_string(),
