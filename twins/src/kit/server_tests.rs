@@ -127,3 +127,31 @@ async fn https_is_trusted_through_the_exported_authority_and_through_nothing_els
     assert_eq!(talk(stream, &post("b")).await, "");
     assert_eq!(hub.world().list_any("notes").len(), 2);
 }
+
+#[tokio::test]
+async fn what_a_twin_sends_by_itself_arrives_once_or_in_copies_or_not_at_all() {
+    let (sender, receiver) = (hub(), hub());
+    let running = serve(&sender).await;
+    let other = serve(&receiver).await;
+    let url = format!("{}/notes?from=hook", other.base_url);
+    let mut settled = 0;
+    for (copies, arrived) in [(1, 1), (0, 1), (2, 3)] {
+        sender.world().outgoing_copies = copies;
+        sender.world().send(&url, vec![("x-org".into(), "7".into())], json!({"copies": copies}));
+        plain(&running, &post("a")).await;
+        settled += copies;
+        // Delivery runs beside the answer; the history says when each attempt is over.
+        while sender.world().history().iter().filter(|event| event.entity == "outgoing").count() < settled {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(receiver.world().list_any("notes").len(), arrived);
+    }
+    assert_eq!(receiver.world().get_any("notes", "1").unwrap()["copies"], json!(1));
+    assert!(receiver.world().requests()[0].headers.contains(&("x-org".to_owned(), "7".to_owned())));
+    sender.world().outgoing_copies = 1;
+    sender.world().send("https://nobody.example/", vec![], json!({}));
+    plain(&running, &post("b")).await;
+    while sender.world().history().last().is_none_or(|event| event.kind != "failed") {
+        tokio::task::yield_now().await;
+    }
+}

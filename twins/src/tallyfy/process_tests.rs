@@ -481,3 +481,52 @@ fn people_work_past_the_api_and_the_product_stamps_what_they_do() {
     assert!(action("launch", json!({})).unwrap_err().contains("was refused"));
     assert!(action("dance", json!({})).is_err());
 }
+
+#[test]
+fn webhooks_go_to_the_nearest_address_and_watchers_hear_of_everything() {
+    let template = TemplateSeed::new("Hooked")
+        .kickoff(FieldSeed::new("Number", "text"))
+        .step(StepSeed::task("First").webhook("http://hook.example/step"))
+        .step(StepSeed::task("Second"));
+    let story = Story::new(|builder| builder.template(&template));
+    let id = story.twin.template_id("Hooked").unwrap();
+    let path = format!("/checklists/{id}");
+    story.call("PUT", &path, &json!({"title": "Hooked", "webhook": "http://hook.example/template"}));
+    let kickoff = vec![("number".to_owned(), json!("7"))];
+    let run = story.twin.add_run(&RunSeed { template: "Hooked".into(), name: "H".into(), kickoff }).unwrap();
+    story.complete(&run, &story.task(&run, "First"), json!({}));
+    story.complete(&run, &story.task(&run, "Second"), json!({}));
+    let sent = story.twin.hub.world().outgoing().to_vec();
+    let addresses: Vec<&str> = sent.iter().map(|one| one.url.rsplit('/').next().unwrap()).collect();
+    assert_eq!(addresses, ["template", "step", "template", "template"]);
+    assert_eq!(sent[0].headers, [("X-Tallyfy-orgID".to_owned(), story.twin.organization.clone())]);
+    assert_eq!(
+        (&sent[0].body["id"], &sent[0].body["ko-form-fields"]),
+        (&json!(run), &json!({"number": "7"}))
+    );
+    assert_eq!(sent[1].body["this_task"]["completed_by"]["id"], json!("10013"));
+    assert_eq!(
+        sent[1].body["process"]["prerun"],
+        json!({story.twin.field_id("Hooked", "number").unwrap(): "7"})
+    );
+    assert_eq!(
+        (&sent[1].body["process"]["progress"], &sent[1].body["next_task"]["title"]),
+        (&json!(50), &json!("Second"))
+    );
+    assert_eq!((&sent[2].body["next_task"], &sent[3].body["status"]), (&json!([]), &json!("complete")));
+
+    let watcher = json!({"object_type": "organization", "object_id": story.twin.organization,
+        "notification_type": "webhook", "frequency": "electric", "webhook": "http://hook.example/watcher"});
+    let made = story.call("POST", "/users/10013/add-watcher", &watcher);
+    assert_eq!(made.0, 201);
+    let task = story.task(&run, "First");
+    story.call("POST", &format!("/tasks/{task}/problem"), &json!({"content": "hm"}));
+    let last = story.twin.hub.world().outgoing().last().cloned().unwrap();
+    assert_eq!(last.body, json!({"event": "task.issue_raised", "task": {"id": task}}));
+    assert_eq!(story.get("/watchers?notification=webhook")["data"][0]["id"], made.1["data"]["id"]);
+    let path = format!("/remove-watcher/{}", made.1["data"]["id"].as_str().unwrap());
+    assert_eq!(
+        (story.call("DELETE", &path, &json!({})).0, story.call("DELETE", &path, &json!({})).0),
+        (204, 404)
+    );
+}
