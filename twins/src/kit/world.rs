@@ -213,6 +213,18 @@ impl World {
         records
     }
 
+    /// The records that the API's principal may see with that text in a field, by id.
+    pub fn list_where(&self, entity: &str, field: &str, value: &str) -> Vec<(String, Arc<Value>)> {
+        let mut records = self.store.list_where(entity, field, value);
+        records.retain(|(id, _)| !self.is_hidden(entity, id));
+        records
+    }
+
+    /// Makes `list_where` quick for a field.
+    pub fn index(&mut self, entity: &str, field: &str) {
+        self.store.index(entity, field);
+    }
+
     /// One record, whoever may see it.
     pub fn get_any(&self, entity: &str, id: &str) -> Option<Arc<Value>> {
         self.store.get(entity, id)

@@ -48,9 +48,9 @@ pub(super) fn fire(world: &mut World, actor: &str, event: &str, run: &str, task:
 fn task_body(world: &World, organization: &str, run: &Value, task: &Value) -> Value {
     let template = render::template(world, run);
     let mut fields = by_alias(&render::kickoff_fields(world, run));
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let tasks = family.tasks(text(run, "id"));
-    for sibling in tasks {
+    for sibling in &tasks {
         fields.extend(by_alias(&render::form_fields(world, sibling)));
     }
     // By position here, unlike over REST; an empty list when there is none.
@@ -61,7 +61,7 @@ fn task_body(world: &World, organization: &str, run: &Value, task: &Value) -> Va
     put(&mut this_task, "assets", json!([]));
     json!({
         "this_task": this_task, "launcher": person(world, run.get("started_by")),
-        "completer": person(world, task.get("completer_id")), "process-tasks": task_ids(tasks),
+        "completer": person(world, task.get("completer_id")), "process-tasks": task_ids(&tasks),
         "form-fields": fields, "guest-links": {},
         "template": {"id": run.get("checklist_id"), "title": run.get("checklist_title"),
                      "alias": template.as_deref().map(|template| text(template, "alias"))},
@@ -71,10 +71,10 @@ fn task_body(world: &World, organization: &str, run: &Value, task: &Value) -> Va
 }
 
 fn process_body(world: &World, organization: &str, run: &Value) -> Value {
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let mut body = process(world, &family, organization, run);
     for (key, value) in [
-        ("process-tasks", task_ids(family.tasks(text(run, "id")))),
+        ("process-tasks", task_ids(&family.tasks(text(run, "id")))),
         ("ko-form-fields", Value::Object(by_alias(&render::kickoff_fields(world, run)))),
         ("launcher", person(world, run.get("started_by"))),
         ("guest-links", json!({})),
@@ -85,7 +85,7 @@ fn process_body(world: &World, organization: &str, run: &Value) -> Value {
 }
 
 /// A run as webhooks show it: progress is a number, the values keep their ids as keys.
-fn process(world: &World, family: &Family, organization: &str, run: &Value) -> Value {
+fn process(world: &World, family: &Family<'_>, organization: &str, run: &Value) -> Value {
     let mut shown = render::run(world, family, run, &With::default());
     let percent = shown.pointer("/progress/percent").cloned().unwrap_or_default();
     let address = format!("https://go.tallyfy.com/tracker/{}", text(run, "id"));

@@ -42,12 +42,19 @@ struct Call<'a> {
     body: Value,
     /// Whether it came by the path style of the middleware guides.
     v1: bool,
+    /// The query, taken apart once; the API does not read `+` as a space.
+    parameters: Vec<(String, String)>,
 }
 
-impl Call<'_> {
-    /// A query parameter; the API does not read `+` as a space.
+impl<'a> Call<'a> {
+    fn new(request: &'a Request, caller: Caller, body: Value, v1: bool) -> Call<'a> {
+        let parameters = crate::kit::http::pairs(&request.raw_query, false);
+        Call { request, caller, body, v1, parameters }
+    }
+
+    /// A query parameter.
     fn query(&self, name: &str) -> Option<String> {
-        self.request.query_literal_plus(name)
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 }
 

@@ -182,7 +182,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Reply {
     } else {
         request.json().map_err(|problem| bad_request(&problem))?
     };
-    let call = Call { request, caller, body, v1: place.v1 };
+    let call = Call::new(request, caller, body, place.v1);
     if operation == "organizations.get" {
         let record = world.get("organizations", &organization).ok_or_else(not_found)?;
         return Ok(item(200, (*record).clone()));
@@ -196,7 +196,7 @@ fn without_organization(world: &mut World, request: &Request, path: &[&str], cal
             auth::user_token(world, &caller, organization, email)
         }
         _ if caller.is_app => Err(unauthenticated()),
-        ("GET", ["me"]) => members::me(world, &Call { request, caller, body: json!({}), v1: false }),
+        ("GET", ["me"]) => members::me(world, &Call::new(request, caller, json!({}), false)),
         ("GET", ["me", "organizations"]) => {
             let rows = world.get("organizations", &caller.organization).map(|record| (*record).clone());
             Ok(page(request, rows.into_iter().collect(), None))
@@ -230,12 +230,7 @@ fn process_call(world: &mut World, call: &Call<'_>, operation: &str, path: &[&st
         ("tasks.create", _) => tasks::create(world, call),
         ("tasks.update", [_, run, _, id]) => tasks::update(world, call, Some(run), id),
         ("tasks.update-any", [_, id]) if call.v1 && text(&call.body, "status") == "completed" => {
-            let mut call = Call {
-                request: call.request,
-                caller: call.caller.clone(),
-                body: call.body.clone(),
-                v1: true,
-            };
+            let mut call = Call::new(call.request, call.caller.clone(), call.body.clone(), true);
             put(&mut call.body, "task_id", json!(id));
             tasks::complete(world, &call, None)
         }
@@ -323,7 +318,7 @@ pub(super) fn action(world: &mut World, actor: &str, name: &str, with: &Value) -
         organization: String::new(),
     };
     let request = Request::new("POST", "/");
-    let call = Call { request: &request, caller, body: with.clone(), v1: false };
+    let call = Call::new(&request, caller, with.clone(), false);
     let (run, task) = (text(with, "run_id"), text(with, "task_id"));
     let reply = match name {
         "launch" => runs::launch(world, &call),
