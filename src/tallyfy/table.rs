@@ -86,6 +86,8 @@ impl Table {
             find: if self.small { FindPaths::Any } else { FindPaths::None },
             archive: self.name == "tasks",
             delete: matches!(self.name, "tasks" | "guests"),
+            // The id of a guest is a mail address, which may come back.
+            ids_never_reused: self.name != "guests",
             condition_note: Some(if self.writable.is_empty() {
                 "read-only".to_owned()
             } else {
@@ -342,6 +344,10 @@ impl TableEntity {
         let id = expected.id.as_str();
         let attempted = self.attempted("update", id);
         let mut body = self.body(changes, &attempted)?;
+        if self.table.name == "guests" && body.contains_key("email") {
+            let why = "the mail address of a guest is its identity; invite the new address as another guest";
+            return Err(Failure::new(FailureClass::Invalid, attempted, why));
+        }
         let row = self.unmoved(expected, changes.keys(), &attempted).await?;
         let run = text(&row, "run_id").filter(|_| row.get("is_oneoff_task") != Some(&Json::Bool(true)));
         let answer = match (self.table.name, &run) {

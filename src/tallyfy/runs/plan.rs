@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use super::bind::{Binding, Bindings, Bound, StepRef};
 use crate::core::record::Values;
-use crate::tallyfy::json::{instant, scalar, user_id};
+use crate::tallyfy::json::{moment, scalar, user_id};
 use crate::tallyfy::path::{Member, RunPath, TaskPart};
 use crate::tallyfy::shape;
 
@@ -215,15 +215,12 @@ fn deadline(value: &Json) -> Result<Json, String> {
         return Err("a deadline can be moved, not removed".to_owned());
     }
     let text = scalar(value).ok_or("a day or an instant is needed")?;
-    let at = match text.parse::<jiff::civil::Date>() {
-        Ok(day) if text.len() == 10 => instant(&format!("{day}T00:00:00Z")),
-        _ => instant(&text),
-    };
+    let at = moment(&text);
     let at = at.ok_or_else(|| format!("`{text}` is neither a day nor an instant in ISO 8601"))?;
     Ok(Json::String(at.strftime("%Y-%m-%d %H:%M:%S").to_string()))
 }
 
-/// Two values say the same: equal, equal as texts, or lists with the same texts.
+/// Two values say the same: equal, equal as texts, the same moment, or lists with the same texts.
 pub fn same(left: &Json, right: &Json) -> bool {
     match (left, right) {
         (Json::Array(left), Json::Array(right)) => {
@@ -240,6 +237,9 @@ pub fn same(left: &Json, right: &Json) -> bool {
             Json::Array(list) => list.is_empty(),
             _ => false,
         },
+        (Json::String(left), Json::String(right)) if left != right => {
+            moment(left).is_some_and(|at| moment(right) == Some(at))
+        }
         _ => left == right || (scalar(left).is_some() && scalar(left) == scalar(right)),
     }
 }

@@ -245,6 +245,10 @@ impl Runs {
                 Some(_) => return invalid(format!("the task `{title}` is hidden by a rule of the template")),
                 None => return invalid(format!("the process has no task `{title}`")),
             };
+            if truthy(task.get("problem")) && wanted.wants_completed(false) {
+                let why = format!("an issue is open on the task `{title}`, so it cannot be completed");
+                return Err(Failure::new(FailureClass::Held, attempted, why));
+            }
             if text(task, "id").is_none() {
                 return invalid(format!("the task `{title}` came without an id"));
             }
