@@ -19,7 +19,7 @@ pub struct Plan {
     pub prerun: Map<String, Json>,
     /// Custom fields.
     pub custom: Vec<(String, Json)>,
-    /// Titles of tags; only a launch can carry them.
+    /// All titles of tags that the process shall have.
     pub tags: Option<Vec<String>>,
     /// Tasks, in the order of their paths.
     pub tasks: Vec<TaskPlan>,

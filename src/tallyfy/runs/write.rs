@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::bind::{Bound, Marker};
 use super::plan::{Plan, TaskPlan, same};
 use super::read::{is_archived, is_completed, is_hidden, row_suffices, task_of};
+use super::tags::TagChanges;
 use super::{Deep, Fetched, Runs};
 use crate::connector::api::{Applied, Failure, FailureClass, NewRecord, Removal, Written};
 use crate::connector::client::Purpose;
@@ -22,11 +23,7 @@ impl Runs {
     pub(super) async fn change(&self, expected: &Record, changes: &Values) -> Result<Written, Failure> {
         let id = expected.id.as_str();
         let attempted = format!("update process {id} in {}", self.api.system());
-        let whole = self.plan(changes, &attempted)?;
-        if whole.tags.is_some() {
-            let why = "`tags` is read-only on a running process";
-            return Err(Failure::new(FailureClass::Invalid, attempted, why));
-        }
+        self.plan(changes, &attempted)?;
         let mut deep = self.present(id, &attempted).await?;
         if is_archived(&deep.run) {
             let why = format!(
@@ -41,8 +38,11 @@ impl Runs {
         }
         let plan = self.plan(&todo, &attempted)?;
         self.check_tasks(&plan, &deep, &attempted)?;
-        let shown =
-            self.execute(id, &plan, &mut deep, &attempted).await.map_err(|failure| self.by_path(failure))?;
+        let tags = self.tag_changes(&plan, &deep, &attempted).await?;
+        let shown = self
+            .execute(id, &plan, &tags, &mut deep, &attempted)
+            .await
+            .map_err(|failure| self.by_path(failure))?;
         self.settled(id, deep, shown, &todo).await
     }
 
@@ -86,7 +86,7 @@ impl Runs {
             let follow = async {
                 let mut deep = self.present(&id, &attempted).await?;
                 self.check_tasks(&plan, &deep, &attempted)?;
-                let shown = self.execute(&id, &plan, &mut deep, &attempted).await?;
+                let shown = self.execute(&id, &plan, &TagChanges::default(), &mut deep, &attempted).await?;
                 self.settled(&id, deep, shown, &wanted).await
             };
             let written = follow.await.map_err(|failure| partly(failure, &launched))?;
@@ -215,22 +215,6 @@ impl Runs {
         Ok(Json::Object(body))
     }
 
-    async fn tag_ids(&self, titles: &[String], attempted: &str) -> Result<Vec<String>, Failure> {
-        let tags = self.api.all(&["tags"], &[], Purpose::Write, attempted).await?;
-        titles
-            .iter()
-            .map(|title| {
-                tags.iter()
-                    .find(|tag| text(tag, "title").as_ref() == Some(title))
-                    .and_then(|tag| text(tag, "id"))
-                    .ok_or_else(|| {
-                        let why = format!("there is no tag `{title}`; make it in Tallyfy first");
-                        Failure::new(FailureClass::Invalid, attempted, why)
-                    })
-            })
-            .collect()
-    }
-
     /// Everything that would stop a task halfway is found before the first call.
     fn check_tasks(&self, plan: &Plan, deep: &Deep, attempted: &str) -> Result<(), Failure> {
         let invalid = |why: String| Err(Failure::new(FailureClass::Invalid, attempted, why));
@@ -283,6 +267,7 @@ impl Runs {
         &self,
         id: &str,
         plan: &Plan,
+        tags: &TagChanges,
         deep: &mut Deep,
         attempted: &str,
     ) -> Result<bool, Failure> {
@@ -304,6 +289,7 @@ impl Runs {
             done.push(format!("custom field `{key}`"));
             shown = false;
         }
+        shown &= !self.retag(id, tags, attempted, &mut done).await?;
         for task in &plan.tasks {
             shown &= self.execute_task(id, task, deep, attempted, &mut done).await?;
         }
@@ -393,7 +379,7 @@ fn is_approval(wanted: &TaskPlan, task: &Json) -> bool {
     text(task, "task_type").map_or(wanted.step.approval, |kind| kind == "approval")
 }
 
-fn after(failure: Failure, done: &[String]) -> Failure {
+pub(super) fn after(failure: Failure, done: &[String]) -> Failure {
     if done.is_empty() { failure } else { partly(failure, &done.join(", ")) }
 }
 
