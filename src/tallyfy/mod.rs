@@ -11,6 +11,7 @@ mod path;
 mod runs;
 mod shape;
 mod table;
+mod table_write;
 mod template;
 
 #[cfg(test)]
