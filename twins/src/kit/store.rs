@@ -40,6 +40,14 @@ impl Store {
         Arc::make_mut(table).insert(id.to_owned(), record)
     }
 
+    /// Takes a whole entity over from another store.
+    pub(crate) fn adopt(&mut self, entity: &str, other: &Store) {
+        match other.tables.get(entity) {
+            Some(table) => self.tables.insert(entity.to_owned(), Arc::clone(table)),
+            None => self.tables.remove(entity),
+        };
+    }
+
     /// Takes a record out.
     pub fn remove(&mut self, entity: &str, id: &str) -> Option<Arc<Value>> {
         Arc::make_mut(self.tables.get_mut(entity)?).remove(id)

@@ -149,6 +149,14 @@ pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// Whether an id, a number or a text, is the one that a query parameter writes.
+pub(super) fn is_id(id: &Value, written: &str) -> bool {
+    match id {
+        Value::String(id) => id == written,
+        id => id.as_u64().is_some_and(|id| written.parse() == Ok(id)),
+    }
+}
+
 /// Puts a member into an object.
 pub(super) fn put(record: &mut Value, key: &str, value: Value) {
     if let Value::Object(map) = record {

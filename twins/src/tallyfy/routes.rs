@@ -11,7 +11,7 @@ use super::answers::{
 use super::auth::{self, Caller};
 use super::tasks::Scope;
 use super::threads::Subject;
-use super::{Call, extras, members, runs, tasks, templates, threads};
+use super::{Call, extras, hooks, members, runs, tasks, templates, threads};
 use crate::kit::{Answer, Request, World};
 
 /// A path, taken apart.
@@ -128,6 +128,9 @@ fn other_operation(method: &str, path: &[&str]) -> Option<&'static str> {
         ("GET", ["users"]) => "users.list",
         ("GET", ["users-list"]) => "users.list-light",
         ("GET", ["users", _]) => "users.get",
+        ("POST", ["users", _, "add-watcher"]) => "watchers.create",
+        ("GET", ["watchers"]) => "watchers.list",
+        ("DELETE", ["remove-watcher", _]) => "watchers.delete",
         ("GET", ["guests"]) => "guests.list",
         ("POST", ["guests"]) => "guests.create",
         ("GET", ["guests", _]) => "guests.get",
@@ -283,6 +286,9 @@ fn other_call(world: &mut World, call: &Call<'_>, operation: &str, path: &[&str]
         ("users.list", _) => members::users(world, call, false),
         ("users.list-light", _) => members::users(world, call, true),
         ("users.get", [_, id]) => members::user(world, call, id),
+        ("watchers.create", _) => hooks::add_watcher(world, call),
+        ("watchers.list", _) => hooks::watchers(world, call),
+        ("watchers.delete", [_, id]) => hooks::remove_watcher(world, call, id),
         ("guests.list", _) => members::guests(world, call),
         ("guests.create", _) => members::save_guest(world, call, None),
         ("guests.get", [_, email]) => members::guest(world, email),

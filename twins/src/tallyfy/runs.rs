@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::answers::{
-    Reply, forbidden, has, item, list, not_found, page, put, read_time, refused, refused_all, stamp, text,
-    to_working_day, truthy,
+    Reply, forbidden, has, is_id, item, list, not_found, page, put, read_time, refused, refused_all, stamp,
+    text, to_working_day, truthy,
 };
 use super::render::{self, Family, With};
 use super::values::{accept, missing};
@@ -63,12 +63,12 @@ fn wanted(world: &World, call: &Call<'_>, family: &Family, run: &Value) -> bool 
     };
     let tagged = |tag: &String| render::tags(world, id).iter().any(|link| text(link, "tag_id") == tag);
     let owned_by = |user: &String| {
-        run.get("owner_id").is_some_and(|owner| owner.to_string() == *user)
+        run.get("owner_id").is_some_and(|owner| is_id(owner, user))
             || family
                 .tasks(id)
                 .iter()
                 .filter_map(|task| task.get("owners"))
-                .any(|owners| list(owners, "users").iter().any(|owner| owner.to_string() == *user))
+                .any(|owners| list(owners, "users").iter().any(|owner| is_id(owner, user)))
     };
     archive
         && call.query("q").is_none_or(|q| text(run, "name").to_lowercase().contains(&q.to_lowercase()))

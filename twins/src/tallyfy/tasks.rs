@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::answers::{
-    Reply, has, item, list, not_found, page, put, read_time, refused, refused_all, stamp, text,
+    Reply, has, is_id, item, list, not_found, page, put, read_time, refused, refused_all, stamp, text,
     to_working_day, truthy,
 };
 use super::render::{self, Family, With};
@@ -75,9 +75,7 @@ fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, ta
     let owned = |bucket: &str| {
         call.query(bucket).is_none_or(|asked| {
             let owners = task.get("owners").map(|owners| list(owners, bucket)).unwrap_or_default();
-            asked
-                .split(',')
-                .any(|one| owners.iter().any(|owner| *owner == json!(one) || owner.to_string() == one))
+            asked.split(',').any(|one| owners.iter().any(|owner| is_id(owner, one)))
         })
     };
     let unassigned = || {
@@ -92,7 +90,7 @@ fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, ta
         && ["users", "guests", "groups"].iter().all(|bucket| owned(bucket))
         && call.query("owners").is_none_or(|asked| {
             let users = task.get("owners").map(|owners| list(owners, "users")).unwrap_or_default();
-            asked.split(',').any(|one| users.iter().any(|user| user.to_string() == one))
+            asked.split(',').any(|one| users.iter().any(|user| is_id(user, one)))
         })
         && (call.query("unassigned").as_deref() != Some("true") || unassigned())
         && day("deadline_before").is_none_or(|limit| deadline < limit.as_str())
