@@ -7,7 +7,7 @@ mod answer;
 mod auth;
 mod http;
 mod json;
-mod path;
+pub mod path;
 mod runs;
 mod shape;
 mod table;

@@ -81,7 +81,7 @@ impl Runs {
             return Err(failure);
         };
         let launched = format!("the launch of process {id}");
-        let follows = plan.tasks.iter().any(|task| task.has_values() || task.wants_completed(false));
+        let follows = plan.tasks.values().any(|task| task.has_values() || task.wants_completed(false));
         if !plan.custom.is_empty() || follows {
             let follow = async {
                 let mut deep = self.present(&id, &attempted).await?;
@@ -201,7 +201,7 @@ impl Runs {
         body.insert("checklist_id".to_owned(), json!(template.id));
         body.insert("prerun".to_owned(), Json::Object(std::mem::take(&mut plan.prerun)));
         let mut tasks = Map::new();
-        for task in &mut plan.tasks {
+        for task in plan.tasks.values_mut() {
             if !task.members.is_empty() {
                 tasks.insert(task.step.id.clone(), Json::Object(std::mem::take(&mut task.members)));
             }
@@ -222,7 +222,7 @@ impl Runs {
             let why = "an issue is open on the process, so its tasks cannot change until it is resolved";
             return Err(Failure::new(FailureClass::Held, attempted, why));
         }
-        for wanted in &plan.tasks {
+        for wanted in plan.tasks.values() {
             let title = &wanted.step.title;
             let task = match task_of(&wanted.step, &deep.tasks) {
                 Some(task) if !is_hidden(task) => task,
@@ -290,7 +290,7 @@ impl Runs {
             shown = false;
         }
         shown &= !self.retag(id, tags, attempted, &mut done).await?;
-        for task in &plan.tasks {
+        for task in plan.tasks.values() {
             shown &= self.execute_task(id, task, deep, attempted, &mut done).await?;
         }
         Ok(shown)
