@@ -8,6 +8,7 @@ pub mod apply;
 pub mod boot;
 pub mod confirm;
 pub mod context;
+pub mod counterparts;
 pub mod create;
 pub mod daemon;
 
