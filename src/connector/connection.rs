@@ -60,6 +60,7 @@ pub struct Connection {
     settings: Settings,
     token: Mutex<Option<Token>>,
     renewing: tokio::sync::Mutex<()>,
+    refused: Mutex<Option<(jiff::Timestamp, Failure)>>,
     clients: Mutex<BTreeMap<String, Client>>,
     data_origin: Mutex<Option<String>>,
 }
@@ -119,6 +120,9 @@ struct Session {
     client: Client,
 }
 
+/// A refused log-in is not tried again within this time.
+const REFUSAL_HOLDS: SignedDuration = SignedDuration::from_secs(60);
+
 /// A poisoned lock only means that another thread panicked between two plain assignments.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,6 +135,7 @@ impl Connection {
             settings,
             token: Mutex::new(None),
             renewing: tokio::sync::Mutex::new(()),
+            refused: Mutex::new(None),
             clients: Mutex::new(BTreeMap::new()),
             data_origin: Mutex::new(None),
         }
@@ -362,9 +367,26 @@ impl Connection {
             return Ok(token);
         }
         let attempted = format!("log in to {}, for: {attempted}", self.settings.system);
-        let token = self.fetch_token(&attempted, purpose).await?;
-        *lock(&self.token) = Some(token.clone());
-        Ok(token)
+        let now = self.settings.ports.clock.now();
+        if let Some((at, failure)) = lock(&self.refused).clone()
+            && now.duration_since(at) < REFUSAL_HOLDS
+        {
+            // Many calls wait for one log-in; if each tried on its own, the account would be locked.
+            return Err(Failure { attempted, ..failure });
+        }
+        match self.fetch_token(&attempted, purpose).await {
+            Ok(token) => {
+                *lock(&self.token) = Some(token.clone());
+                *lock(&self.refused) = None;
+                Ok(token)
+            }
+            Err(failure) => {
+                if failure.class == FailureClass::Auth {
+                    *lock(&self.refused) = Some((now, failure.clone()));
+                }
+                Err(failure)
+            }
+        }
     }
 
     fn fresh_token(&self) -> Option<Token> {

@@ -29,3 +29,5 @@ pub mod wire;
 
 #[cfg(test)]
 pub(crate) mod fakes;
+#[cfg(test)]
+mod tryton_server_tests;
