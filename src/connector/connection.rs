@@ -277,6 +277,11 @@ impl Connection {
         };
         if fine {
             let text = std::str::from_utf8(&response.body).unwrap_or_default();
+            if response.body.is_empty() && ask.kind == CallKind::List {
+                // 204 is a page without records only where a rule says so.
+                let found = rules::classify(&self.settings.rules, response, &Json::Null, false, ask.kind);
+                return (found.class == ErrorClass::Empty).then_some(found);
+            }
             // Only an envelope that carries an error is parsed as a whole.
             if !error_pointer.is_some_and(|pointer| inner(text, pointer)) {
                 return None;

@@ -147,7 +147,14 @@ impl DeclarativeEntity {
                 let found =
                     self.records(operation, &answer, &attempted)?.into_iter().find(|record| record.id == id);
                 match found {
-                    Some(record) => Ok(Lookup::Found(record)),
+                    Some(mut record) => {
+                        // Some APIs show the version only around the record, not in it.
+                        let place = self.plan.template.identity.version.as_deref();
+                        if let Some(place) = place.filter(|place| place.starts_with("header:")) {
+                            record.version = answer.value(place).map(|version| plain(&version));
+                        }
+                        Ok(Lookup::Found(record))
+                    }
                     None => self.not_found(id, "the answer holds no record of that id".to_owned()).await,
                 }
             }

@@ -35,4 +35,6 @@ pub mod wire;
 #[cfg(test)]
 pub(crate) mod fakes;
 #[cfg(test)]
+mod own_definition_tests;
+#[cfg(test)]
 mod tryton_server_tests;
