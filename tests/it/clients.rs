@@ -1,0 +1,41 @@
+//! The vendors' published client libraries, unchanged, against the twins.
+//!
+//! A twin that a client library does not understand is wrong, whatever our own connector thinks of it.
+//! What a client must see stands in the scripts beside the twins, not here.
+
+use std::sync::Arc;
+
+use twins::kit::Hub;
+use twins::tallyfy::TallyfyTwin;
+
+use crate::support::python::Environment;
+use crate::support::twins::serve;
+
+/// The last line of a script whose client saw everything it should.
+const AGREES: &str = "the client agrees with the twin";
+
+/// Runs a client script to its end; every mismatch that it lists fails the test.
+fn run_client(script: &str, arguments: &[&str], environment: &[(&str, &str)], hub: &Arc<Hub>) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let before = hub.world().requests().len();
+    let said = Environment::of("clients").run_script(
+        &format!("twins/tests/clients/{script}"),
+        arguments,
+        environment,
+        folder.path(),
+    );
+    assert_eq!(said.lines().last(), Some(AGREES), "{script} said:\n{said}");
+    let asked = hub.world().requests().len() - before;
+    assert!(
+        asked > 5,
+        "{script} asked the {} twin only {asked} times: did it talk to it at all?",
+        hub.name()
+    );
+}
+
+#[test]
+fn the_tallyfy_client_agrees_with_the_twin() {
+    let twin = TallyfyTwin::with_order_approval();
+    let running = serve(&twin.hub);
+    run_client("tallyfy_client.py", &[&running.base_url, &twin.token, &twin.organization], &[], &twin.hub);
+}
