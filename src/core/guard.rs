@@ -124,8 +124,8 @@ fn percent_of(percent: f64, linked: u64) -> u64 {
 fn hours(window: std::time::Duration) -> String {
     let seconds = window.as_secs();
     match seconds {
-        _ if seconds > 0 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        _ if seconds > 0 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if seconds > 0 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        _ if seconds > 0 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{seconds} s"),
     }
 }

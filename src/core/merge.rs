@@ -180,26 +180,19 @@ pub fn impose(input: &Input, values: Vec<Value>) -> Decision {
     settle(&view, agreed, "a person decided for this value".to_owned())
 }
 
-/// What the conflict would be between, were it raised (or refreshed) now.
+/// What the conflict is between, were it raised now: the same whether it is raised, refreshed or resolved.
 fn open_candidates(view: &View) -> Vec<Candidate> {
     let Some(agreed) = &view.input.agreed else {
         return view.first_candidates().unwrap_or_default();
     };
-    let candidates = view.candidates(agreed);
-    if !view.parts.iter().any(|part| part.unbased && !part.shows_agreed) || candidates.len() > 1 {
-        return with_agreed(view, agreed, candidates);
-    }
-    // The based sides decide among themselves first; the conflict is with the member that joined.
-    let now = match candidates.as_slice() {
-        [only] => Agreed {
-            values: only.values.clone(),
-            number: agreed.number,
-            origin: only.sides.clone(),
-            stamp: agreed.stamp,
-        },
-        _ => agreed.clone(),
+    let now = match by_rule(view, agreed) {
+        Changes::Disputed(candidates, _) => return candidates,
+        Changes::Quiet => agreed.clone(),
+        Changes::Decided(now, _) => now,
     };
-    view.joining_candidates(&now)
+    // The sides that have a base decide among themselves first; the conflict is with the member that joined.
+    let joining = view.joining_candidates(&now);
+    if joining.len() > 1 { joining } else { with_agreed(view, agreed, view.candidates(agreed)) }
 }
 
 /// A conflict that is down to one changed side is still one between that side and what was agreed.
@@ -272,55 +265,68 @@ fn next_link(view: &View, agreed: &Agreed) -> Decision {
     }
 }
 
-/// What the members that have a base decide among themselves: the agreed value to go on with and why, or
-/// the conflict that ends it.
-fn decide_changes(view: &View, agreed: &Agreed) -> Result<(Agreed, String), Box<Decision>> {
-    let changed: Vec<SideIx> = view.parts.iter().filter(|part| part.changed).map(|part| part.side).collect();
-    let next = |candidate: Candidate, reason: String| {
-        let stamp = if rules::same(view, &candidate.values, &agreed.values) {
-            agreed.stamp
-        } else {
-            view.newest_stamp(&candidate.sides)
-        };
-        Ok((
-            Agreed { values: candidate.values, number: agreed.number + 1, origin: candidate.sides, stamp },
-            reason,
-        ))
-    };
-    if view.input.frozen {
-        if changed.is_empty() {
-            return Ok((agreed.clone(), view.quiet_reason()));
-        }
-        if let Some(values) = view.all_say() {
-            let same = "all sides came to say the same by themselves".to_owned();
-            return next(Candidate { values, sides: changed }, same);
-        }
-        let candidates = open_candidates(view);
-        let waiting = "a person has not decided yet".to_owned();
-        return Err(Box::new(conflict(view, Some(agreed), candidates, waiting)));
-    }
-    if changed.is_empty() {
-        return Ok((agreed.clone(), view.quiet_reason()));
-    }
-    let unit_rule = &view.input.unit.rule;
-    let mut why_not = None;
-    if matches!(unit_rule, Rule::Union | Rule::Sum) {
-        match rules::deltas(view, agreed) {
-            Ok((values, reason)) => return next(Candidate { values, sides: changed }, reason),
-            Err(reason) => why_not = Some(reason),
-        }
-    }
+/// What the changes of the members that have a base come to, without regard to an open conflict.
+enum Changes {
+    /// None counts.
+    Quiet,
+    /// The agreed value to go on with, and why.
+    Decided(Agreed, String),
+    /// A person must decide between these, and why.
+    Disputed(Vec<Candidate>, String),
+}
+
+fn by_rule(view: &View, agreed: &Agreed) -> Changes {
     let candidates = view.candidates(agreed);
-    match (candidates.as_slice(), why_not) {
-        ([], _) => Ok((agreed.clone(), view.quiet_reason())),
-        ([only], None) => next(only.clone(), format!("changed on {}", view.side_names(&only.sides))),
-        (_, Some(reason)) => {
-            Err(Box::new(conflict(view, Some(agreed), with_agreed(view, agreed, candidates), reason)))
+    if candidates.is_empty() {
+        return Changes::Quiet;
+    }
+    if matches!(view.input.unit.rule, Rule::Union | Rule::Sum) {
+        return match rules::deltas(view, agreed) {
+            Ok((values, reason)) => {
+                let sides = changed_sides(view);
+                Changes::Decided(next(view, agreed, Candidate { values, sides }), reason)
+            }
+            Err(reason) => Changes::Disputed(with_agreed(view, agreed, candidates), reason),
+        };
+    }
+    if let [only] = candidates.as_slice() {
+        let reason = format!("changed on {}", view.side_names(&only.sides));
+        return Changes::Decided(next(view, agreed, only.clone()), reason);
+    }
+    match rules::choose(view, agreed, &candidates) {
+        Outcome::Chosen(chosen, reason) => Changes::Decided(next(view, agreed, chosen), reason),
+        Outcome::Ask(reason) => Changes::Disputed(candidates, reason),
+    }
+}
+
+fn changed_sides(view: &View) -> Vec<SideIx> {
+    view.parts.iter().filter(|part| part.changed).map(|part| part.side).collect()
+}
+
+/// The next decision (rule 4).
+fn next(view: &View, agreed: &Agreed, candidate: Candidate) -> Agreed {
+    let stays = rules::same(view, &candidate.values, &agreed.values);
+    let stamp = if stays { agreed.stamp } else { view.newest_stamp(&candidate.sides) };
+    Agreed { values: candidate.values, number: agreed.number + 1, origin: candidate.sides, stamp }
+}
+
+/// The agreed value to go on with and why, or the conflict that ends it. An open conflict is closed only by all
+/// sides saying the same (rule 5).
+fn decide_changes(view: &View, agreed: &Agreed) -> Result<(Agreed, String), Box<Decision>> {
+    if view.input.frozen && view.parts.iter().any(|part| part.changed) {
+        if let Some(values) = view.all_say() {
+            let decided = next(view, agreed, Candidate { values, sides: changed_sides(view) });
+            return Ok((decided, "all sides came to say the same by themselves".to_owned()));
         }
-        (several, None) => match rules::choose(view, agreed, several) {
-            Outcome::Chosen(chosen, reason) => next(chosen, reason),
-            Outcome::Ask(reason) => Err(Box::new(conflict(view, Some(agreed), candidates, reason))),
-        },
+        let waiting = "a person has not decided yet".to_owned();
+        return Err(Box::new(conflict(view, Some(agreed), open_candidates(view), waiting)));
+    }
+    match by_rule(view, agreed) {
+        Changes::Quiet => Ok((agreed.clone(), view.quiet_reason())),
+        Changes::Decided(decided, reason) => Ok((decided, reason)),
+        Changes::Disputed(candidates, reason) => {
+            Err(Box::new(conflict(view, Some(agreed), candidates, reason)))
+        }
     }
 }
 

@@ -65,18 +65,18 @@ impl Schedule {
         let mut best: Option<(Timestamp, civil::DateTime)> = None;
         for dressed in line.after(&dress(start)?) {
             let civil = undress(dressed)?;
-            if let Some((_, limit)) = best {
-                if civil > limit {
-                    break;
-                }
+            if let Some((_, limit)) = best
+                && civil > limit
+            {
+                break;
             }
             let found = self.instants(civil).into_iter().flatten().filter(|instant| *instant > after).min();
-            if let Some(found) = found {
-                if best.is_none_or(|(best, _)| found < best) {
-                    // A later civil time can still be an earlier instant while the clock is being moved.
-                    let limit = civil.checked_add(Span::new().hours(LARGEST_MOVE_HOURS)).ok()?;
-                    best = Some((found, limit));
-                }
+            if let Some(found) = found
+                && best.is_none_or(|(best, _)| found < best)
+            {
+                // A later civil time can still be an earlier instant while the clock is being moved.
+                let limit = civil.checked_add(Span::new().hours(LARGEST_MOVE_HOURS)).ok()?;
+                best = Some((found, limit));
             }
         }
         best.map(|(instant, _)| instant)

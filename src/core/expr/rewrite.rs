@@ -130,35 +130,10 @@ impl Printer<'_> {
                 ast::UnaryOpKind::Neg => self.call("__negate", &[&operation.expr])?,
             },
             ast::Expr::BinOp(operation) => self.binary(operation)?,
-            ast::Expr::Compare(compare) => {
-                self.push("__compare(");
-                self.expr(&compare.expr)?;
-                for next in &compare.ops {
-                    self.push(&format!(", {}, ", quoted(comparison(next.op))));
-                    self.expr(&next.expr)?;
-                }
-                self.push(")");
-            }
+            ast::Expr::Compare(compare) => self.compare(compare)?,
             ast::Expr::IfExpr(choice) => self.choice(choice)?,
-            ast::Expr::Filter(filter) => {
-                let Some(input) = &filter.expr else { return Err("a filter without a value".to_owned()) };
-                self.push("(");
-                self.wrapped(input)?;
-                self.push("|");
-                self.push(filter.name);
-                self.arguments(&filter.args)?;
-                self.push(")");
-            }
-            ast::Expr::Test(test) => {
-                self.push("(");
-                self.wrapped(&test.expr)?;
-                self.push(" is ");
-                self.push(test.name);
-                if !test.args.is_empty() {
-                    self.arguments(&test.args)?;
-                }
-                self.push(")");
-            }
+            ast::Expr::Filter(filter) => self.filter(filter)?,
+            ast::Expr::Test(test) => self.test(test)?,
             ast::Expr::GetAttr(get) => {
                 self.wrapped(&get.expr)?;
                 self.push(&format!("[{}]", quoted(get.name)));
@@ -191,6 +166,40 @@ impl Printer<'_> {
                 self.push("}");
             }
         }
+        Ok(())
+    }
+
+    fn compare(&mut self, compare: &ast::Compare) -> Printed {
+        self.push("__compare(");
+        self.expr(&compare.expr)?;
+        for next in &compare.ops {
+            self.push(&format!(", {}, ", quoted(comparison(next.op))));
+            self.expr(&next.expr)?;
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    fn filter(&mut self, filter: &ast::Filter) -> Printed {
+        let Some(input) = &filter.expr else { return Err("a filter without a value".to_owned()) };
+        self.push("(");
+        self.wrapped(input)?;
+        self.push("|");
+        self.push(filter.name);
+        self.arguments(&filter.args)?;
+        self.push(")");
+        Ok(())
+    }
+
+    fn test(&mut self, test: &ast::Test) -> Printed {
+        self.push("(");
+        self.wrapped(&test.expr)?;
+        self.push(" is ");
+        self.push(test.name);
+        if !test.args.is_empty() {
+            self.arguments(&test.args)?;
+        }
+        self.push(")");
         Ok(())
     }
 

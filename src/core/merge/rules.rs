@@ -106,7 +106,7 @@ fn preferred(
     }
 }
 
-fn singles<'c>(candidates: &'c [Candidate]) -> Option<Vec<(&'c Candidate, &'c Value)>> {
+fn singles(candidates: &[Candidate]) -> Option<Vec<(&Candidate, &Value)>> {
     candidates
         .iter()
         .map(|candidate| match candidate.values.as_slice() {

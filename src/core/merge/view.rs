@@ -39,7 +39,10 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
         let mut view = View { input, parts: Vec::new(), unknown: Vec::new() };
-        for member in &input.members {
+        // By side, so that the order in which members were stored decides nothing.
+        let mut members: Vec<&super::MemberUnit> = input.members.iter().collect();
+        members.sort_by_key(|member| member.side);
+        for member in members {
             let mut shown = Vec::with_capacity(view.width());
             let mut unknown = None;
             for place in 0..view.width() {
