@@ -125,7 +125,8 @@ async fn serve(engine: Arc<Engine>, sync: Arc<SyncSpec>, mut stopped: watch::Rec
 }
 
 impl Engine {
-    async fn sweep_due(&self, sync: &SyncSpec, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
+    /// When the next sweep of a sync is due; a time that has passed means now.
+    pub async fn sweep_due(&self, sync: &SyncSpec, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
         let keys: Vec<_> = sync.sides.iter().map(super::context::stream_key).collect();
         let oldest = self
             .store
