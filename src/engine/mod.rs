@@ -14,6 +14,7 @@ pub mod daemon;
 
 pub mod deletes;
 pub mod guards;
+pub mod inspect;
 pub mod intake;
 pub mod matching;
 pub mod pass;
