@@ -42,6 +42,10 @@ pub fn take_record(ctx: &Context, store: &Store, side_name: &str, stream: i64, r
     }
     let Some(side) = ctx.side_ix(side_name) else { return Ok(()) };
     let Some(row) = store.mirrored(stream, rid)? else { return Ok(()) };
+    // Whatever becomes of it, the others of its former key may not be ambiguous any more.
+    if let Some(key) = store.waiting_key(sync, side_name, rid)? {
+        store.look_again(sync, &key)?;
+    }
     if row.state != RecordState::Present {
         return store.drop_candidate(sync, side_name, rid);
     }

@@ -203,8 +203,13 @@ impl Engine {
             complete,
             remark: Some(polled.remarks.join("; ")).filter(|remark| !remark.is_empty()),
         };
-        let stream = port.stream;
-        self.store.transact(move |store| store.poll_finished(stream, &done, cursor.as_deref())).await?;
+        let (stream, system) = (port.stream, port.key.0.clone());
+        self.store
+            .transact(move |store| {
+                store.unblock_system(&system, done.ended)?;
+                store.poll_finished(stream, &done, cursor.as_deref())
+            })
+            .await?;
         Ok(polled)
     }
 
