@@ -31,6 +31,23 @@ pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
     Ok(more)
 }
 
+/// The meaning of the sync changed: what waits to be linked gets its key anew, and takes no part where its side
+/// reads something else now.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub fn retake_candidates(ctx: &Context, store: &Store) -> Result<()> {
+    for (side, stream, rid) in store.candidate_records(&ctx.spec.name)? {
+        let current = ctx.side_ix(&side).and_then(|ix| ctx.sides.get(ix)).map(|side| side.stream);
+        if current == Some(stream) {
+            take_record(ctx, store, &side, stream, &rid)?;
+        } else {
+            store.drop_candidate(&ctx.spec.name, &side, &rid)?;
+        }
+    }
+    Ok(())
+}
+
 /// A record changed: its link is due, or it is (again) a candidate.
 ///
 /// # Errors

@@ -375,13 +375,14 @@ impl Store {
         )
     }
 
-    /// Every record that waits for a counterpart is looked at again (a new config, a sync that came to life).
+    /// Everything that waits to be linked: side, stream, record.
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn refresh_candidates(&self, sync: &str) -> Result<()> {
-        self.run("UPDATE candidate SET state = 'fresh' WHERE sync = ?1 AND state NOT IN ('former', 'blank')", [sync])?;
-        Ok(())
+    pub fn candidate_records(&self, sync: &str) -> Result<Vec<(String, i64, String)>> {
+        self.all("SELECT side, stream, rid FROM candidate WHERE sync = ?1 ORDER BY side, rid", [sync], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
     }
 
     /// Marks a link due. Repeated marks push `not_before` on, but never beyond `latest` after the first.

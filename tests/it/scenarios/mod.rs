@@ -4,5 +4,7 @@
 //! how the engine came to it, and time moves only when the story says so.
 
 mod conflicts;
+mod deleting;
 mod linking;
+mod quiet;
 mod travelling;
