@@ -8,7 +8,7 @@ use super::context::Context;
 use super::reconcile::{Reconciled, same_content};
 use super::view::{LinkView, raw_for};
 use crate::core::spec::SideIx;
-use crate::core::value::Value;
+use crate::core::value::{FieldType, Seen, Value};
 use crate::store::mirror::RecordState;
 use crate::store::outbox::{FieldWrite, Op, Write, WriteState};
 use crate::store::{Result, Store};
@@ -41,6 +41,11 @@ pub(super) fn put_creates(
         let mut fields = BTreeMap::new();
         let mut waits = None;
         for (ix, field) in ctx.spec.fields.iter().enumerate() {
+            if let (FieldType::Ref(parent), None) = (&field.kind, view.agreed.get(&field.name))
+                && view.members.iter().any(|member| matches!(member.seen.get(ix), Some(Seen::Unknown(_))))
+            {
+                waits = Some(format!("waits for a record of {parent}"));
+            }
             let writable = field.lenses.get(side).and_then(Option::as_ref).is_some_and(|lens| lens.writable);
             let Some(row) = view.agreed.get(&field.name) else { continue };
             let value = Value::from_stored(&field.kind, &row.value).unwrap_or(Value::Null);

@@ -14,6 +14,7 @@ pub mod daemon;
 
 pub mod deletes;
 pub mod guards;
+pub mod inspect;
 pub mod intake;
 pub mod matching;
 pub mod pass;
@@ -84,6 +85,8 @@ pub struct Engine {
     opened: Mutex<BTreeMap<StreamKey, Arc<Port>>>,
     /// Facts that join the config's meaning (P9): definition hashes and principals, by system.
     identities: Mutex<BTreeMap<String, String>>,
+    /// Transient failures in a row, by system.
+    strikes: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Engine {
@@ -105,6 +108,7 @@ impl Engine {
             random,
             opened: Mutex::new(BTreeMap::new()),
             identities: Mutex::new(BTreeMap::new()),
+            strikes: Mutex::new(BTreeMap::new()),
         }
     }
 

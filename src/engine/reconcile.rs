@@ -11,7 +11,7 @@ use super::view::{LinkView, first_record, raw_for};
 use crate::core::identity::key_text;
 use crate::core::merge::{Decision, merge};
 use crate::core::spec::{OnLeave, SideIx, Unit};
-use crate::core::value::{Seen, Value};
+use crate::core::value::{FieldType, Seen, Value};
 use crate::store::conflicts::ConflictRow;
 use crate::store::decisions::{AgreedRow, BaseRow};
 use crate::store::mirror::RecordState;
@@ -88,6 +88,7 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
         save(ctx, store, &mut view, unit, decision)?;
     }
     rename(ctx, store, &view)?;
+    wait_for_parents(ctx, store, &view)?;
     let mut due = writes_due(ctx, store, &view, &decisions)?;
     for (side, due) in &mut due {
         freeze_alternating(ctx, store, &view, *side, due)?;
@@ -270,6 +271,17 @@ pub(super) fn observed(
             (member.member.side.clone(), shown.into())
         })
         .collect()
+}
+
+/// A reference to a record that is not linked yet says nothing; the link is looked at again when it is.
+fn wait_for_parents(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
+    for (ix, field) in ctx.spec.fields.iter().enumerate() {
+        let FieldType::Ref(parent) = &field.kind else { continue };
+        if view.members.iter().any(|member| matches!(member.seen.get(ix), Some(Seen::Unknown(_)))) {
+            store.wait(view.link.id, ctx.now, &format!("waits for a record of {parent}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn rename(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
