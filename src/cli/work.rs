@@ -8,7 +8,6 @@ use super::args::Global;
 use super::output::{Look, Progress, counted, print, print_json};
 use super::place::{config, read_config};
 use super::{FAILED, FINE, Failed, Outcome};
-use crate::core::schedule::Schedule;
 use crate::core::spec::SyncSpec;
 use crate::engine::pass::{PassOptions, PassReport};
 use crate::engine::{Engine, boot, daemon};
@@ -39,7 +38,6 @@ pub async fn sync(global: &Global, look: Look, name: Option<&str>, sweep: bool) 
     let mut reports = Vec::new();
     for sync in &syncs {
         progress.say(&format!("{}: looking for changes", sync.name));
-        let sweep = sweep || sweep_is_due(&engine, sync).await;
         reports.push(engine.pass(sync, PassOptions { sweep, settle: false, without_poll: false }).await?);
     }
     for _ in 0..ROUNDS {
@@ -82,15 +80,6 @@ async fn follow_up(
         report.held.extend(more.held);
     }
     Ok(moved)
-}
-
-async fn sweep_is_due(engine: &Engine, sync: &SyncSpec) -> bool {
-    let now = engine.clock().now();
-    match Schedule::parse(&sync.sweep, &engine.config().daemon.timezone) {
-        Ok(schedule) => engine.sweep_due(sync, &schedule, now).await.is_some_and(|at| at <= now),
-        // The config has checked it; a schedule that is none sweeps nothing.
-        Err(_) => false,
-    }
 }
 
 fn report_json(report: &PassReport) -> Json {

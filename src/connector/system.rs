@@ -183,6 +183,13 @@ impl DeclarativeSystem {
 }
 
 impl System for DeclarativeSystem {
+    fn definition(&self) -> String {
+        let connector = &self.definition.connector;
+        // The parsed definition, not its text: a comment changes no meaning.
+        let hash = xxhash_rust::xxh3::xxh3_64(format!("{:?}", self.definition).as_bytes());
+        format!("{} {} {hash:016x}", connector.id, connector.definition_version)
+    }
+
     fn capabilities(&self, entity: &str) -> Result<Capabilities, Failure> {
         self.plan(entity).map(|plan| plan.capabilities)
     }

@@ -149,7 +149,11 @@ fn systems(config: &Config, ports: &Ports) -> Result<(Systems, Unbuilt)> {
                 None => Err(vec![format!(
                     "there is no connector {:?}; there are: tallyfy, {}",
                     spec.connector,
-                    catalog.all().map(|definition| definition.connector.id.clone()).collect::<Vec<_>>().join(", ")
+                    catalog
+                        .all()
+                        .map(|definition| definition.connector.id.clone())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )]),
             }
         };
