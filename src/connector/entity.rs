@@ -420,7 +420,8 @@ impl DeclarativeEntity {
         let operation = self.operation("find", &attempted)?;
         let kind = self.plan.kinds.get(path).map(String::as_str);
         let value = Codecs(operation.codecs.clone()).write(value, kind);
-        let holes = self.holes(&[("find_field", Json::String(path.to_owned())), ("value", value)]);
+        let field = Json::String(path.to_owned());
+        let holes = self.holes(&[("find_field", field), ("key", value.clone()), ("value", value)]);
         let answer = self.read(operation, &holes, attempted.clone(), CallKind::List).await?;
         self.records(operation, &answer, &attempted)
     }
@@ -455,18 +456,20 @@ impl DeclarativeEntity {
             return self.find_now(&marker, &Json::String(mark.to_owned())).await;
         }
         let key = self.key(mark);
-        let Some(by_key) = operation(&self.plan.template, "get_by_key") else {
-            let field = self.external_field().ok_or_else(|| {
-                Failure::new(
-                    FailureClass::Invalid,
-                    attempted.clone(),
-                    "not sent: no external id field is named",
-                )
-            })?;
-            return self.find_now(&field, &Json::String(key)).await;
+        let by_key = match operation(&self.plan.template, "get_by_key") {
+            Some(by_key) => by_key.clone(),
+            None => match (self.external_field(), operation(&self.plan.template, "find")) {
+                (Some(field), Some(_)) => return self.find_now(&field, &Json::String(key)).await,
+                // What can be written by key can be read by key.
+                _ => Operation {
+                    method: Some("GET".to_owned()),
+                    path: self.operation("upsert", &attempted)?.path.clone(),
+                    ..Operation::default()
+                },
+            },
         };
         let holes = self.holes(&[("key", Json::String(key))]);
-        let answer = match self.read(by_key, &holes, attempted.clone(), CallKind::One).await {
+        let answer = match self.read(&by_key, &holes, attempted.clone(), CallKind::One).await {
             Ok(answer) => answer,
             Err(failure) if failure.class == FailureClass::Gone => return Ok(Vec::new()),
             Err(failure) => return Err(failure),

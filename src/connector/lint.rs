@@ -306,10 +306,6 @@ impl Lint<'_> {
             !by_key || template.identity.external_id.is_some(),
             "create_idempotent_by = upsert needs identity.external_id, a key that only we make",
         );
-        need(
-            !by_key || has("get_by_key") || has("find"),
-            "create_idempotent_by = upsert needs get_by_key or find",
-        );
         let searched = section.create_idempotent_by.as_deref() == Some("search_before_create");
         need(
             !searched || has("find"),

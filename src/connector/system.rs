@@ -435,3 +435,7 @@ pub(super) fn operation<'a>(template: &'a Template, name: &str) -> Option<&'a Op
         None => Some(found),
     }
 }
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+mod tests;
