@@ -10,6 +10,7 @@ use crate::core::record::Values;
 use crate::core::spec::SideIx;
 use crate::core::value::{Seen, Value};
 use crate::store::links::Candidate;
+use crate::store::outbox::{Op, WriteState};
 use crate::store::{Result, Store, StoreError};
 
 /// Candidates looked at in one step.
@@ -189,6 +190,12 @@ fn join(
         return Err(StoreError::Caller(format!("record {record} is no candidate")));
     };
     store.join(&ctx.spec.name, link, &candidate.side, candidate.stream, record, ctx.now)?;
+    for write in store.standing_writes(link)? {
+        if write.op == Op::Create && write.state == WriteState::Uncertain && write.side == candidate.side {
+            // A create of unknown outcome waits for exactly this.
+            store.move_write(write.id, write.state, write.failure.as_deref(), Some(ctx.now), ctx.now)?;
+        }
+    }
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
 }
 

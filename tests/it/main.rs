@@ -19,3 +19,4 @@ mod harness;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;
 mod systemd_units;
+mod tryton_sync;
