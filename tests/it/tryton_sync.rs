@@ -679,3 +679,24 @@ async fn without_a_marker_a_lost_create_is_recognised_by_its_key_or_waits_for_a_
     assert!(other > 0);
     assert!(open_writes(&bridge).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_create_whose_key_tryton_spells_otherwise_is_no_second_customer() {
+    let world = World::start();
+    let bridge = world.bridge(CUSTOMERS);
+    bridge.accept("customers").await;
+    bridge.pass("customers").await;
+    let run = world.launch("Customer", &[("customer-code", "B-1 "), ("company-name", "Blank at the end")]);
+    bridge.wire.trap(CREATE_PARTY, Trap::LoseAnswer);
+    bridge.try_pass("customers").await;
+    world.party("B-1");
+    let runs = world.tallyfy.hub.world().list("runs").len();
+    // The listing shows the party under a key that no link has, before its mark is looked up.
+    bridge.clock.forward(Duration::from_secs(30));
+    bridge.pass("customers").await;
+    bridge.pass("customers").await;
+    assert_eq!(world.tallyfy.hub.world().list("runs").len(), runs, "no process for our own create");
+    assert_eq!(bridge.wire.count(CREATE_PARTY), 1);
+    assert!(open_writes(&bridge).await.is_empty());
+    assert_eq!(world.kickoff("Customer", &run, "company-name"), "Blank at the end");
+}
