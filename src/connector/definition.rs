@@ -4,13 +4,12 @@
 //! is described in `docs/connectors.md`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Table;
 
-use super::lint;
+pub use super::catalog::{Catalog, load_definitions, parse};
+pub use super::template::*;
 
 /// A definition: how to talk to one kind of system.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +50,15 @@ pub struct Definition {
     /// The whole document, for what needs to walk over every text in it.
     #[serde(skip)]
     pub document: Table,
+}
+
+impl Definition {
+    /// A short text that changes when anything in the definition does: part of every listing form, and of
+    /// what a new acceptance is asked for.
+    pub fn digest(&self) -> String {
+        // Tables print in the order of their keys, so the text is the same for the same content.
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(self.document.to_string().as_bytes()))
+    }
 }
 
 /// `[connector]`.
@@ -222,6 +230,7 @@ pub struct Detail {
     /// Pointer, `*` allowed.
     pub fields: Option<String>,
 }
+<<<<<<< HEAD
 
 /// One `[templates.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -743,3 +752,5 @@ pub fn load_definitions(dir: Option<&Path>) -> Result<Catalog, Vec<String>> {
 #[cfg(test)]
 #[path = "definition_tests.rs"]
 mod tests;
+=======
+>>>>>>> main

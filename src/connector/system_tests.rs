@@ -498,9 +498,14 @@ async fn a_wrong_tryton_password_says_what_was_refused() {
         ("username", "admin"),
         ("password", "$PW"),
     ];
-    let failure = system(&spec("tryton", &vars, false), &fakes).probe().await.unwrap_err();
+    let erp = system(&spec("tryton", &vars, false), &fakes);
+    let (failure, other) = tokio::join!(erp.probe(), erp.probe());
+    let failure = failure.unwrap_err();
     assert_eq!(failure.class, FailureClass::Auth);
     assert!(failure.attempted.contains("log in to sys"), "{failure}");
+    // Nobody else tries the same password again at once: that would lock the account.
+    assert_eq!(other.unwrap_err().class, FailureClass::Auth);
+    assert_eq!(seen(&fakes).len(), 1);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
         for (key, reason) in matched.ambiguous {
             plan.ambiguous.push(Remark { link: None, title: key, text: reason });
         }
-        if !matched.more || matched.links == 0 {
+        if !matched.more {
             break;
         }
     }

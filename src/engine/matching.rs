@@ -43,6 +43,9 @@ pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
     }
     let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), STEP)?;
     matched.more = fresh.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    for stray in fresh.iter().filter(|candidate| ctx.side_ix(&candidate.side).is_none()) {
+        store.drop_candidate(&ctx.spec.name, &stray.side, &stray.rid)?;
+    }
     let keys: BTreeSet<String> = fresh.iter().filter_map(|candidate| candidate.key.clone()).collect();
     for key in keys {
         match_key(ctx, store, &key, &mut matched)?;
@@ -196,6 +199,7 @@ fn join(
             store.move_write(write.id, write.state, write.failure.as_deref(), Some(ctx.now), ctx.now)?;
         }
     }
+    store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
 }
 
