@@ -302,7 +302,8 @@ async fn quiet(world: &World, bridge: &Bridge, sync: &str, model: &str) {
 
 /// Writes that are neither done nor given up.
 async fn open_writes(bridge: &Bridge) -> Vec<Write> {
-    let states = [WriteState::Open, WriteState::Sent, WriteState::Uncertain, WriteState::Parked, WriteState::Held];
+    let states =
+        [WriteState::Open, WriteState::Sent, WriteState::Uncertain, WriteState::Parked, WriteState::Held];
     let found = bridge.engine.store().transact(move |store| {
         let mut all = Vec::new();
         for state in states {
@@ -325,7 +326,11 @@ async fn sales_flow_to_tallyfy_and_written_fields_flow_back() {
     let shown = |field: &str| world.kickoff("Order", &run, field);
     assert_eq!(shown("reference"), "PO-77");
     assert_eq!(shown("description"), "First order");
-    assert!(shown("sale-date").as_str().is_some_and(|day| day.starts_with("2026-11-21")), "{}", shown("sale-date"));
+    assert!(
+        shown("sale-date").as_str().is_some_and(|day| day.starts_with("2026-11-21")),
+        "{}",
+        shown("sale-date")
+    );
     assert_eq!(shown("total"), "37.50");
     assert_eq!(shown("customer"), "C-1");
 
@@ -350,7 +355,11 @@ async fn sales_flow_to_tallyfy_and_written_fields_flow_back() {
     }
     world.person.write("sale.sale", sale, json!({"sale_date": date("2027-01-02")}));
     bridge.pass("orders").await;
-    assert!(shown("sale-date").as_str().is_some_and(|day| day.starts_with("2027-01-02")), "{}", shown("sale-date"));
+    assert!(
+        shown("sale-date").as_str().is_some_and(|day| day.starts_with("2027-01-02")),
+        "{}",
+        shown("sale-date")
+    );
 
     // Tryton takes blanks off the ends of this field: that is its answer to our write, not an edit.
     world.fill("Order", &run, "description", json!("Ends in blanks  "));
@@ -405,7 +414,8 @@ async fn exact_decimals_flow_both_ways_and_other_spellings_are_no_changes() {
     let bridge = world.bridge(PRICES);
     let sale = world.person.create_sale(world.customers[0], "PO-1", "Prices", "2026-11-21");
     world.person.add_sale_line(sale, world.product, 2, "12.5000");
-    let line = world.person.search("sale.line", json!([["sale", "=", sale]]), 1, &["id"])[0]["id"].as_i64().unwrap();
+    let line =
+        world.person.search("sale.line", json!([["sale", "=", sale]]), 1, &["id"])[0]["id"].as_i64().unwrap();
     bridge.accept("prices").await;
     bridge.pass("prices").await;
     let run = world.run("Price", "line", &line.to_string());
@@ -492,8 +502,7 @@ async fn a_deactivated_party_stays_linked_and_a_deleted_one_needs_evidence() {
     bridge.pass("customers").await;
     let hidden_run = world.run("Customer", "customer-code", "H-1");
     let doomed_run = world.run("Customer", "customer-code", "D-1");
-    let archived =
-        |run: &str| !world.tallyfy.hub.world().get("runs", run).unwrap()["archived_at"].is_null();
+    let archived = |run: &str| !world.tallyfy.hub.world().get("runs", run).unwrap()["archived_at"].is_null();
 
     // Deactivated: it leaves Tryton's default searches, and is neither missing nor deleted for us.
     world.person.write("party.party", hidden, json!({"active": false}));
@@ -526,7 +535,11 @@ async fn a_deactivated_party_stays_linked_and_a_deleted_one_needs_evidence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archived_run_deactivates_its_party_only_where_the_config_says_so() {
     let world = World::start();
-    let archiving = CUSTOMERS.replacen("on_delete = \"archive\"\n\n[sync.fields.code]", "on_delete = \"archive\"\narchived = \"deleted\"\n\n[sync.fields.code]", 1);
+    let archiving = CUSTOMERS.replacen(
+        "on_delete = \"archive\"\n\n[sync.fields.code]",
+        "on_delete = \"archive\"\narchived = \"deleted\"\n\n[sync.fields.code]",
+        1,
+    );
     assert_ne!(archiving, CUSTOMERS);
     let bridge = world.bridge(&archiving);
     bridge.accept("customers").await;
@@ -552,7 +565,8 @@ async fn a_session_that_ended_is_renewed_and_nothing_is_written_twice() {
     assert_eq!(bridge.wire.count("common.db.login"), 1);
     let end_session = |bridge: &Bridge| {
         let seen = bridge.wire.seen();
-        let last = seen.iter().rev().find(|seen| seen.what.starts_with("model.")).unwrap().authorization.clone();
+        let last =
+            seen.iter().rev().find(|seen| seen.what.starts_with("model.")).unwrap().authorization.clone();
         let url = world.tryton.lock().unwrap().rpc_url();
         move || {
             let body = json!({"id": 1, "method": "common.db.logout", "params": []});
