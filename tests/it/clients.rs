@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use twins::kit::Hub;
+use twins::salesforce::SalesforceTwin;
 use twins::tallyfy::TallyfyTwin;
 
 use crate::support::python::Environment;
-use crate::support::twins::serve;
+use crate::support::twins::{serve, serve_https, write_authority};
 
 /// The last line of a script whose client saw everything it should.
 const AGREES: &str = "the client agrees with the twin";
@@ -38,4 +39,16 @@ fn the_tallyfy_client_agrees_with_the_twin() {
     let twin = TallyfyTwin::with_order_approval();
     let running = serve(&twin.hub);
     run_client("tallyfy_client.py", &[&running.base_url, &twin.token, &twin.organization], &[], &twin.hub);
+}
+
+#[test]
+fn the_salesforce_client_agrees_with_the_twin() {
+    let twin = SalesforceTwin::with_opportunities();
+    twin.set("page_size", serde_json::json!(3));
+    let running = serve_https(&twin.hub);
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let authority = write_authority(folder.path());
+    let authority = authority.to_str().expect("the temporary folder has a plain name");
+    let trust = [("REQUESTS_CA_BUNDLE", authority)];
+    run_client("salesforce_client.py", &[&running.base_url, &twin.token], &trust, &twin.hub);
 }
