@@ -134,7 +134,10 @@ impl Engine {
         };
         match outcome {
             Err(EngineError::Failure(failure)) => self.refused(&one, &failure).await,
-            other => other,
+            other => {
+                self.forgive(&one.port.key.0);
+                other
+            }
         }
     }
 

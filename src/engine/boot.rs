@@ -32,6 +32,71 @@ pub async fn engine(config: Config) -> Result<Engine> {
     Ok(engine)
 }
 
+/// An engine for what people decide (resolve, retry, drop, approve, pause): no system, no lock. It works
+/// while the daemon runs; [`Store::open_shared`] says why that is safe.
+///
+/// # Errors
+/// When there is no state file, or it cannot be used.
+pub fn deciding(config: Config) -> Result<Engine> {
+    let store = shared(&config.state.path)?;
+    Ok(Engine::new(Arc::new(config), store, BTreeMap::new(), Arc::new(SystemClock), Arc::new(SystemRandom)))
+}
+
+/// [`deciding`] with the systems, for the one decision that reads a record: `adopt`.
+///
+/// # Errors
+/// When the state file cannot be used, or a system cannot be set up.
+pub fn adopting(config: Config) -> Result<Engine> {
+    let store = shared(&config.state.path)?;
+    let transport = HttpTransport::from_environment().map_err(EngineError::Refused)?;
+    over(config, store, Arc::new(transport), Arc::new(SystemClock), Arc::new(SystemRandom))
+}
+
+/// The engine for a config that was changed while the daemon runs, over the store that it holds already.
+///
+/// # Errors
+/// When the config names another state file, or a system cannot be set up.
+pub fn rebuilt(config: Config, old: &Engine) -> Result<Engine> {
+    if config.state.path != old.config().state.path {
+        return Err(EngineError::Refused(format!(
+            "[state] path changed from {} to {}: that needs a restart",
+            old.config().state.path.display(),
+            config.state.path.display()
+        )));
+    }
+    let transport = HttpTransport::from_environment().map_err(EngineError::Refused)?;
+    over(config, old.store().clone(), Arc::new(transport), Arc::new(SystemClock), Arc::new(SystemRandom))
+}
+
+/// An engine to look at the systems with, beside the daemon: what it learns about them stays in memory, so
+/// that a missing secret in this shell blocks nothing there. Only rotated secrets go to the state file, which
+/// is made if there is none. Systems that cannot be set up come back with their problems.
+///
+/// # Errors
+/// When the state file cannot be made or used.
+pub fn looking(config: Config) -> Result<(Engine, Unbuilt)> {
+    let path = config.state.path.clone();
+    if !path.exists() {
+        drop(Store::open(&path)?);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let ports = Ports {
+        transport: Arc::new(HttpTransport::from_environment().map_err(EngineError::Refused)?),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        secrets: Arc::new(SealedSecrets::new(shared(&path)?)),
+    };
+    let (systems, unbuilt) = systems(&config, &ports)?;
+    let memory = Handle::inline(Store::in_memory()?);
+    Ok((Engine::new(Arc::new(config), memory, systems, clock, random), unbuilt))
+}
+
+fn shared(path: &Path) -> Result<Handle> {
+    Handle::threaded(Store::open_shared(path)?)
+        .map_err(|e| EngineError::Refused(format!("the store thread: {e}")))
+}
+
 /// An engine over these parts: the same code for the daemon, the tests and the simulation.
 ///
 /// # Errors
@@ -49,15 +114,27 @@ pub fn over(
         random: Arc::clone(&random),
         secrets: Arc::new(SealedSecrets::new(store.clone())),
     };
-    let systems = systems(&config, &ports)?;
+    let (systems, unbuilt) = systems(&config, &ports)?;
+    if !unbuilt.is_empty() {
+        let problems: Vec<String> = unbuilt
+            .iter()
+            .flat_map(|(name, found)| found.iter().map(move |problem| format!("[systems.{name}] {problem}")))
+            .collect();
+        return Err(EngineError::Refused(problems.join("\n")));
+    }
     Ok(Engine::new(Arc::new(config), store, systems, clock, random))
 }
 
-fn systems(config: &Config, ports: &Ports) -> Result<BTreeMap<String, Arc<dyn System>>> {
+/// Systems that cannot be set up, each with every reason.
+pub type Unbuilt = BTreeMap<String, Vec<String>>;
+
+type Systems = BTreeMap<String, Arc<dyn System>>;
+
+fn systems(config: &Config, ports: &Ports) -> Result<(Systems, Unbuilt)> {
     let refused = |problems: Vec<String>| EngineError::Refused(problems.join("\n"));
     let catalog = load_definitions(config.connectors_dir.as_deref()).map_err(refused)?;
-    let mut systems: BTreeMap<String, Arc<dyn System>> = BTreeMap::new();
-    let mut problems = Vec::new();
+    let mut systems = Systems::new();
+    let mut unbuilt = Unbuilt::new();
     for (name, spec) in &config.systems {
         let built = if spec.connector == "tallyfy" {
             crate::tallyfy::build(spec, &reveal, ports.clone())
@@ -72,7 +149,11 @@ fn systems(config: &Config, ports: &Ports) -> Result<BTreeMap<String, Arc<dyn Sy
                 None => Err(vec![format!(
                     "there is no connector {:?}; there are: tallyfy, {}",
                     spec.connector,
-                    catalog.all().map(|definition| definition.id.clone()).collect::<Vec<_>>().join(", ")
+                    catalog
+                        .all()
+                        .map(|definition| definition.connector.id.clone())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )]),
             }
         };
@@ -81,11 +162,11 @@ fn systems(config: &Config, ports: &Ports) -> Result<BTreeMap<String, Arc<dyn Sy
                 systems.insert(name.clone(), system);
             }
             Err(found) => {
-                problems.extend(found.into_iter().map(|problem| format!("[systems.{name}] {problem}")))
+                unbuilt.insert(name.clone(), found);
             }
         }
     }
-    if problems.is_empty() { Ok(systems) } else { Err(refused(problems)) }
+    Ok((systems, unbuilt))
 }
 
 fn reveal(value: &VarValue) -> std::result::Result<String, String> {

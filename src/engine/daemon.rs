@@ -93,14 +93,14 @@ async fn serve(engine: Arc<Engine>, sync: Arc<SyncSpec>, mut stopped: watch::Rec
         }
     };
     let start = engine.clock().now();
-    // At the start one pass catches up whatever was missed; a sweep when the last one is older than its schedule.
+    // At the start one pass catches up whatever was missed; a pass sweeps by itself when a sweep is overdue.
     let mut next_poll = Some(start);
-    let mut next_sweep = engine.sweep_due(&sync, &sweep, start).await;
+    let mut next_sweep = sweep.next_after(start);
     while !*stopped.borrow() {
         let now = engine.clock().now();
         let sweep_now = next_sweep.is_some_and(|at| at <= now);
         let poll_now = sweep_now || next_poll.is_some_and(|at| at <= now);
-        let options = PassOptions { sweep: sweep_now, settle: true, without_poll: !poll_now };
+        let options = PassOptions { sweep: false, settle: true, without_poll: !poll_now };
         match engine.pass(&sync, options).await {
             Ok(report) => {
                 if let Some(idle) = report.idle.filter(|_| poll_now) {
@@ -125,25 +125,6 @@ async fn serve(engine: Arc<Engine>, sync: Arc<SyncSpec>, mut stopped: watch::Rec
 }
 
 impl Engine {
-    async fn sweep_due(&self, sync: &SyncSpec, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
-        let keys: Vec<_> = sync.sides.iter().map(super::context::stream_key).collect();
-        let oldest = self
-            .store
-            .transact(move |store| {
-                let mut oldest = Some(Timestamp::MAX);
-                for (system, entity, template) in &keys {
-                    let swept = store.stream_for(system, entity, template)?.swept_at;
-                    oldest = oldest.zip(swept).map(|(a, b)| a.min(b));
-                }
-                Ok(oldest)
-            })
-            .await
-            .ok()
-            .flatten();
-        // Never swept: the first poll is a sweep anyway.
-        schedule.next_after(oldest.filter(|at| *at != Timestamp::MAX).unwrap_or(now))
-    }
-
     /// How long a sync may sleep: until its schedule, a settled link, or a write whose time has come.
     async fn next_wake(
         &self,

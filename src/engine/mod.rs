@@ -8,11 +8,13 @@ pub mod apply;
 pub mod boot;
 pub mod confirm;
 pub mod context;
+pub mod counterparts;
 pub mod create;
 pub mod daemon;
 
 pub mod deletes;
 pub mod guards;
+pub mod inspect;
 pub mod intake;
 pub mod matching;
 pub mod pass;
@@ -83,6 +85,8 @@ pub struct Engine {
     opened: Mutex<BTreeMap<StreamKey, Arc<Port>>>,
     /// Facts that join the config's meaning (P9): definition hashes and principals, by system.
     identities: Mutex<BTreeMap<String, String>>,
+    /// Transient failures in a row, by system.
+    strikes: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Engine {
@@ -104,6 +108,7 @@ impl Engine {
             random,
             opened: Mutex::new(BTreeMap::new()),
             identities: Mutex::new(BTreeMap::new()),
+            strikes: Mutex::new(BTreeMap::new()),
         }
     }
 

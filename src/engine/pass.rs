@@ -14,6 +14,7 @@ use super::reconcile::reconcile_due;
 use super::{Engine, Result};
 use crate::config::model::Meaning;
 use crate::config::needs_acceptance;
+use crate::core::schedule::Schedule;
 use crate::core::spec::{SideIx, SyncSpec};
 
 /// Rounds of decide-and-apply in one pass; more is a sign of a loop and waits for the next pass.
@@ -59,7 +60,8 @@ impl Engine {
         let fresh = if options.without_poll {
             self.reopen_sides(sync).await
         } else {
-            self.poll_sides(sync, options.sweep, &mut report).await?
+            let sweep = options.sweep || self.sweep_overdue(sync).await?;
+            self.poll_sides(sync, sweep, &mut report).await?
         };
         if let Some(why) = self.idle(sync).await? {
             report.idle = Some(why);
@@ -79,6 +81,27 @@ impl Engine {
         let (name, now) = (sync.name.clone(), self.clock.now());
         self.store.transact(move |store| store.sync_passed(&name, now)).await?;
         Ok(report)
+    }
+
+    /// The sweep schedule has come round since the last sweep was tried.
+    async fn sweep_overdue(&self, sync: &SyncSpec) -> Result<bool> {
+        let schedule = Schedule::parse(&sync.sweep, &self.config.daemon.timezone)
+            .map_err(|why| super::EngineError::Refused(format!("sweep of {}: {why}", sync.name)))?;
+        let keys: Vec<_> = sync.sides.iter().map(stream_key).collect();
+        let tried = self
+            .store
+            .transact(move |store| {
+                let mut oldest = None;
+                for (system, entity, template) in &keys {
+                    let stream = store.stream_for(system, entity, template)?;
+                    let Some(at) = store.sweep_tried(stream.id)? else { continue };
+                    oldest = Some(oldest.map_or(at, |other: jiff::Timestamp| other.min(at)));
+                }
+                Ok(oldest)
+            })
+            .await?;
+        // A stream that was never swept is swept by its first poll anyway.
+        Ok(tried.and_then(|at| schedule.next_after(at)).is_some_and(|due| due <= self.clock.now()))
     }
 
     /// Polls every stream of a sync, systems side by side. `true` per side: its listing went through.
@@ -216,7 +239,7 @@ impl Engine {
                 .transact(move |store| {
                     let changes = take_changes(&ctx, store)?;
                     let matched = match_fresh(&ctx, store)?;
-                    Ok(changes || (matched.more && matched.links > 0))
+                    Ok(changes || matched.more)
                 })
                 .await?;
             if !more {

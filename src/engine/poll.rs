@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::sweep::Listed;
 use super::{Engine, Port, Result};
 use crate::connector::api::{
-    DeleteVisibility, Entity, Failure, FailureClass, Listing, Lookup, Page, RawItem,
+    DeleteVisibility, Entity, Failure, FailureClass, Listing, ListingKind, Lookup, Page, RawItem,
 };
 use crate::core::record::Record;
 use crate::store::mirror::{Cause, Glance};
@@ -35,14 +35,18 @@ pub struct Polled {
     pub changed: u64,
     /// A complete sweep.
     pub complete: bool,
-    /// Why it proves nothing, or what could not be read.
+    /// Why it proves nothing.
     pub remarks: Vec<String>,
+    /// Records that were listed but could not be read.
+    pub unreadable: Vec<String>,
 }
 
 struct Absorbed {
     listed: Listed,
     polled: Polled,
     suspects: Vec<String>,
+    /// Unreadable records that the mirror does not know.
+    unknown: u64,
 }
 
 impl Engine {
@@ -96,8 +100,12 @@ impl Engine {
         listing: &Listing,
         sweep: bool,
     ) -> Result<(Absorbed, Option<String>)> {
-        let mut absorbed =
-            Absorbed { listed: Listed::default(), polled: Polled::default(), suspects: Vec::new() };
+        let mut absorbed = Absorbed {
+            listed: Listed::default(),
+            polled: Polled::default(),
+            suspects: Vec::new(),
+            unknown: 0,
+        };
         let mut total: Option<u64> = None;
         let mut page = port.entity.list(listing, None).await?;
         let mut batch: Vec<RawItem> = Vec::new();
@@ -106,8 +114,10 @@ impl Engine {
             absorbed.polled.pages += 1;
             absorbed.polled.items += u64::try_from(items.len()).unwrap_or(0);
             absorbed.polled.remarks.extend(incomplete);
+            // Where pages are cut by offset, a moving total means that records may have slipped between them.
             if let (Some(before), Some(now)) = (total, announced)
                 && before != now
+                && port.capabilities.listing == ListingKind::Offset
             {
                 absorbed
                     .polled
@@ -130,14 +140,15 @@ impl Engine {
                 }
                 None => {
                     absorbed = self.absorb(port, store_now, sweep, absorbed).await?;
+                    let listed = absorbed.listed.count() + absorbed.unknown;
                     if let Some(total) = total
                         && sweep
-                        && absorbed.listed.count() < total
+                        && listed < total
                     {
-                        absorbed.polled.remarks.push(format!(
-                            "it announced {total} records and listed {}",
-                            absorbed.listed.count()
-                        ));
+                        absorbed
+                            .polled
+                            .remarks
+                            .push(format!("it announced {total} records and listed {listed}"));
                     }
                     return Ok((absorbed, cursor));
                 }
@@ -187,6 +198,7 @@ impl Engine {
         if port.capabilities.deletes == DeleteVisibility::Feed {
             self.read_tombstones(port, &mut absorbed.polled).await?;
         }
+        self.take_back(port, &absorbed.listed).await?;
         let complete = sweep && absorbed.polled.remarks.is_empty();
         absorbed.polled.complete = complete;
         if complete {
@@ -201,10 +213,16 @@ impl Engine {
             items: polled.items,
             changed: polled.changed,
             complete,
-            remark: Some(polled.remarks.join("; ")).filter(|remark| !remark.is_empty()),
+            remark: Some([polled.remarks.as_slice(), &polled.unreadable].concat().join("; "))
+                .filter(|remark| !remark.is_empty()),
         };
-        let stream = port.stream;
-        self.store.transact(move |store| store.poll_finished(stream, &done, cursor.as_deref())).await?;
+        let (stream, system) = (port.stream, port.key.0.clone());
+        self.store
+            .transact(move |store| {
+                store.unblock_system(&system, done.ended)?;
+                store.poll_finished(stream, &done, cursor.as_deref())
+            })
+            .await?;
         Ok(polled)
     }
 
@@ -296,8 +314,9 @@ fn absorb_item(
         Ok(record) => record,
         Err(failure) => {
             // One unreadable record delays only itself (P7); it was listed, so it is not absent either.
-            if let Glance::Differs(id) = known {
-                absorbed.listed.add(id);
+            match known {
+                Glance::Differs(id) => absorbed.listed.add(id),
+                _ => absorbed.unknown += 1,
             }
             note_unreadable(absorbed, &failure);
             return Ok(());
@@ -329,9 +348,8 @@ fn is_suspect(store: &Store, stream: i64, record: &Record, now: Timestamp) -> St
 
 fn note_unreadable(absorbed: &mut Absorbed, failure: &Failure) {
     tracing::warn!("a record could not be read: {failure}");
-    let text = format!("unreadable: {failure}");
     // The first few say enough; a page full of them would hide everything else.
-    if absorbed.polled.remarks.len() < 5 {
-        absorbed.polled.remarks.push(text);
+    if absorbed.polled.unreadable.len() < 5 {
+        absorbed.polled.unreadable.push(format!("unreadable: {failure}"));
     }
 }

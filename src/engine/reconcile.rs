@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use super::counterparts::put_creates;
 use super::deletes::{self, Fate};
 use super::view::{LinkView, first_record, raw_for};
 use crate::core::identity::key_text;
 use crate::core::merge::{Decision, merge};
 use crate::core::spec::{OnLeave, SideIx, Unit};
-use crate::core::value::{Seen, Value};
+use crate::core::value::{FieldType, Seen, Value};
 use crate::store::conflicts::ConflictRow;
 use crate::store::decisions::{AgreedRow, BaseRow};
 use crate::store::mirror::RecordState;
@@ -87,6 +88,7 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
         save(ctx, store, &mut view, unit, decision)?;
     }
     rename(ctx, store, &view)?;
+    wait_for_parents(ctx, store, &view)?;
     let mut due = writes_due(ctx, store, &view, &decisions)?;
     for (side, due) in &mut due {
         freeze_alternating(ctx, store, &view, *side, due)?;
@@ -271,6 +273,17 @@ pub(super) fn observed(
         .collect()
 }
 
+/// A reference to a record that is not linked yet says nothing; the link is looked at again when it is.
+fn wait_for_parents(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
+    for (ix, field) in ctx.spec.fields.iter().enumerate() {
+        let FieldType::Ref(parent) = &field.kind else { continue };
+        if view.members.iter().any(|member| matches!(member.seen.get(ix), Some(Seen::Unknown(_)))) {
+            store.wait(view.link.id, ctx.now, &format!("waits for a record of {parent}"))?;
+        }
+    }
+    Ok(())
+}
+
 fn rename(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
     let values = view.agreed_values(ctx);
     let seen: Vec<Seen> = values.iter().cloned().map(Seen::Value).collect();
@@ -432,7 +445,7 @@ fn put_update(
     Ok(1)
 }
 
-fn same_content(write: &Write, fields: &BTreeMap<String, FieldWrite>) -> bool {
+pub(super) fn same_content(write: &Write, fields: &BTreeMap<String, FieldWrite>) -> bool {
     write.fields.len() == fields.len()
         && write.fields.iter().all(|(name, old)| fields.get(name).is_some_and(|new| new.after == old.after))
 }
@@ -466,109 +479,4 @@ pub(super) fn supersede(
         }
     }
     Ok(())
-}
-
-/// Creates the counterparts that the config asks for and that the link never had.
-fn put_creates(ctx: &Context, store: &Store, view: &LinkView, done: &mut Reconciled) -> Result<u64> {
-    let mut made = 0;
-    let key_blank = view.link.key.is_none();
-    for (side, spec) in ctx.spec.sides.iter().enumerate() {
-        let wanted = view.members.iter().any(|member| {
-            spec.create_for.contains(&member.side)
-                && member.mirrored.as_ref().is_some_and(|row| row.state == RecordState::Present)
-        });
-        if view.member(side).is_some() || !wanted || key_blank {
-            continue;
-        }
-        let Some((_, context)) = ctx.side(side) else { continue };
-        if !context.fresh {
-            // Without a fresh listing of that side we cannot know that there is no counterpart.
-            let waits = format!("waits for a listing of {}", spec.system);
-            store.wait(view.link.id, ctx.now, &waits)?;
-            done.blocked.push((view.link.id, waits));
-            continue;
-        }
-        let mut fields = BTreeMap::new();
-        let mut waits = None;
-        for (ix, field) in ctx.spec.fields.iter().enumerate() {
-            let writable = field.lenses.get(side).and_then(Option::as_ref).is_some_and(|lens| lens.writable);
-            let Some(row) = view.agreed.get(&field.name) else { continue };
-            let value = Value::from_stored(&field.kind, &row.value).unwrap_or(Value::Null);
-            if !writable || value.is_blank() || field.owner == Some(side) {
-                continue;
-            }
-            if let Err(why) = raw_for(ctx, store, side, ix, &value)?
-                && why.starts_with("waits for")
-            {
-                waits = Some(why);
-            }
-            fields.insert(
-                field.name.clone(),
-                FieldWrite { before: serde_json::Value::Null, after: row.value.clone(), number: row.number },
-            );
-        }
-        if let Some(waits) = waits {
-            store.wait(view.link.id, ctx.now, &waits)?;
-            done.blocked.push((view.link.id, waits));
-            continue;
-        }
-        made += put_create(ctx, store, view, side, fields)?;
-    }
-    Ok(made)
-}
-
-fn put_create(
-    ctx: &Context,
-    store: &Store,
-    view: &LinkView,
-    side: SideIx,
-    fields: BTreeMap<String, FieldWrite>,
-) -> Result<u64> {
-    let Some((spec, context)) = ctx.side(side) else { return Ok(0) };
-    let standing = view.writes.iter().find(|write| write.side == spec.name && write.op == Op::Create);
-    if let Some(write) = standing {
-        if same_content(write, &fields) && write.state != WriteState::Parked {
-            return Ok(0);
-        }
-        store.move_write(
-            write.id,
-            WriteState::Superseded,
-            Some("a newer decision took its place"),
-            None,
-            ctx.now,
-        )?;
-    }
-    let from: Vec<&str> = view
-        .members
-        .iter()
-        .filter(|member| spec.create_for.contains(&member.side))
-        .map(|member| member.member.side.as_str())
-        .collect();
-    let write = Write {
-        id: 0,
-        sync: ctx.spec.name.clone(),
-        link: view.link.id,
-        side: spec.name.clone(),
-        system: spec.system.clone(),
-        stream: context.stream,
-        rid: None,
-        op: Op::Create,
-        state: WriteState::New,
-        fields,
-        // A create that was sent before keeps its mark: the record may exist.
-        mark: Some(
-            standing
-                .filter(|w| w.attempts > 0)
-                .and_then(|w| w.mark.clone())
-                .unwrap_or_else(|| ctx.new_mark()),
-        ),
-        reason: format!("{} has no counterpart of this record of {}", spec.name, from.join(" and ")),
-        batch: None,
-        attempts: 0,
-        next_at: ctx.now,
-        sent_at: None,
-        failure: None,
-    };
-    store.put_write(&write, ctx.now)?;
-    Ok(1)
 }

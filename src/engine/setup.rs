@@ -8,10 +8,12 @@ use jiff::SignedDuration;
 
 use super::context::{Context, SideContext, stream_key};
 use super::{Engine, EngineError, Port, Result, StreamKey};
-use crate::connector::api::{EntityRequest, Failure, FailureClass};
+use crate::connector::api::{CreateIdentity, EntityRequest, Failure, FailureClass};
 use crate::core::expr::{Expression, Template};
 use crate::core::spec::{SideIx, SyncSpec};
 
+/// So many transient failures in a row are the system's, not the records'.
+const STRIKES: u32 = 5;
 /// How long a system with refused credentials is left alone.
 const BLOCK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -62,7 +64,8 @@ impl Engine {
                 .retry_after
                 .and_then(|wait| SignedDuration::try_from(wait).ok())
                 .unwrap_or(SignedDuration::from_secs(30)),
-            FailureClass::Transient => SignedDuration::from_secs(15),
+            // One record's trouble is not the system's (P7); trouble in a row is.
+            FailureClass::Transient if self.strike(name) => SignedDuration::from_secs(30),
             _ => return Ok(()),
         };
         let until = self.clock.now().saturating_add(wait).unwrap_or(self.clock.now());
@@ -74,6 +77,23 @@ impl Engine {
             })
             .await?;
         Ok(())
+    }
+
+    /// Counts a transient failure of a system; `true` when there were too many in a row.
+    fn strike(&self, name: &str) -> bool {
+        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = strikes.entry(name.to_owned()).or_default();
+        *count += 1;
+        if *count < STRIKES {
+            return false;
+        }
+        *count = 0;
+        true
+    }
+
+    /// A call to a system went through.
+    pub(super) fn forgive(&self, name: &str) {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     pub(super) fn connector_of(&self, name: &str) -> String {
@@ -117,8 +137,14 @@ impl Engine {
             .ok_or_else(|| EngineError::Refused(format!("sync {} has no side {side}", sync.name)))?;
         let key = stream_key(spec);
         let system = Arc::clone(self.system(&spec.system)?);
-        let entity = system.open(self.request_for(&key)).await?;
-        let capabilities = system.capabilities(&key.1)?;
+        let request = self.request_for(&key);
+        let marked = request.marker.is_some();
+        let entity = system.open(request).await?;
+        let mut capabilities = system.capabilities(&key.1)?;
+        if capabilities.create == CreateIdentity::Marker && !marked {
+            // A marker that could be searched is no identity while the side names none.
+            capabilities.create = CreateIdentity::None;
+        }
         let (a, b, c) = key.clone();
         let form = entity.form().to_owned();
         let stream = self

@@ -65,7 +65,6 @@ impl Engine {
         let (before, known, absent) = self
             .store
             .transact(move |store| {
-                store.listed_again(stream, |id| seen.has(id), now)?;
                 let before = store.stream(stream)?;
                 let known = store.known_count(stream)?;
                 Ok((before, known, store.not_listed(stream, |id| seen.has(id))?))
@@ -104,6 +103,13 @@ impl Engine {
                 store.mark_absent_due(stream, now)
             })
             .await?;
+        Ok(())
+    }
+
+    /// What was missing and is listed again is back, whatever kind of listing showed it.
+    pub(super) async fn take_back(&self, port: &Arc<Port>, listed: &Listed) -> Result<()> {
+        let (stream, now, seen) = (port.stream, self.clock.now(), listed.clone());
+        self.store.transact(move |store| store.listed_again(stream, |id| seen.has(id), now)).await?;
         Ok(())
     }
 

@@ -105,14 +105,37 @@ impl Store {
     /// When there is no file, or it is newer than this program.
     pub fn open_readonly(path: &Path) -> Result<Self> {
         if !path.exists() {
-            return Err(StoreError::Open {
-                path: path.to_owned(),
-                why: "there is no state file yet; run `tallysync plan` first".into(),
-            });
+            return Err(no_file(path));
         }
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         conn.busy_timeout(std::time::Duration::from_secs(10))?;
         upgrade::check_version(&conn, path)?;
+        Ok(Self { conn, _lock: None })
+    }
+
+    /// Opens an existing file for a short decision of a person (resolve, retry, drop, approve, pause) while a
+    /// daemon may hold the lock.
+    ///
+    /// This is safe because the lock keeps two *daemons* apart, not two transactions: SQLite lets one write
+    /// transaction through at a time and the other waits; a decision is one transaction over rows that it
+    /// reads inside it, and sends nothing; and the daemon keeps no decision in memory between transactions,
+    /// it reads conflicts, writes, batches and pauses again at every step. Upgrading the schema stays with
+    /// the holder of the lock.
+    ///
+    /// # Errors
+    /// When there is no file, or its schema is not exactly this program's.
+    pub fn open_shared(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(no_file(path));
+        }
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        prepare(&conn)?;
+        if !upgrade::is_newest(upgrade::check_version(&conn, path)?) {
+            return Err(StoreError::Open {
+                path: path.to_owned(),
+                why: "it has an older schema; `tallysync run` or `tallysync sync` brings it up first".into(),
+            });
+        }
         Ok(Self { conn, _lock: None })
     }
 
@@ -180,6 +203,13 @@ impl Store {
     }
 }
 
+fn no_file(path: &Path) -> StoreError {
+    StoreError::Open {
+        path: path.to_owned(),
+        why: "there is no state file yet; run `tallysync plan` first".into(),
+    }
+}
+
 fn prepare(conn: &Connection) -> Result<()> {
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
     conn.execute_batch(
@@ -205,8 +235,9 @@ fn lock(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(open_error(
-            "another tallysync is writing to it. Stop that one first (systemctl stop tallysync), or use the \
-             commands that only read: status, links, changes, writes, log, why, conflicts"
+            "another tallysync is writing to it. Stop that one first (systemctl stop tallysync). Meanwhile \
+             these work beside it: status, links, changes, writes, log, why, conflicts, check; and resolve, \
+             retry, drop, adopt, approve, pause, resume"
                 .into(),
         )),
         Err(TryLockError::Error(e)) => Err(open_error(format!("cannot lock it: {e}"))),

@@ -18,7 +18,7 @@ pub enum View {
     Systems,
     /// Streams and their listings.
     Streams,
-    /// Linked records.
+    /// Linked records, one row per member; the limit counts links.
     Links,
     /// Records that wait to be linked.
     Unlinked,
@@ -51,7 +51,8 @@ impl View {
                  WHERE (?1 IS NULL OR system = ?1) LIMIT ?2"
             }
             Self::Links => {
-                "SELECT * FROM linked_records WHERE (?1 IS NULL OR sync = ?1) ORDER BY id, side LIMIT ?2"
+                "SELECT * FROM linked_records WHERE id IN (SELECT id FROM link WHERE state <> 'ended' AND \
+                 (?1 IS NULL OR sync = ?1) ORDER BY id LIMIT ?2) ORDER BY id, side"
             }
             Self::Unlinked => {
                 "SELECT sync, side, rid AS record, key, state, why FROM candidate WHERE (?1 IS NULL OR sync = ?1) \
@@ -113,6 +114,33 @@ impl Store {
         )
     }
 
+    /// The members of one link, as in `linked_records`.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn linked(&self, link: i64) -> Result<Vec<Row>> {
+        self.rows("SELECT * FROM linked_records WHERE id = ?1 ORDER BY side", [link])
+    }
+
+    /// Mirrored records of a stream with their documents, newest first: `(id, document)`.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn documents(
+        &self,
+        system: &str,
+        entity: &str,
+        template: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>> {
+        self.all(
+            "SELECT r.rid, r.document FROM record r JOIN stream t ON t.id = r.stream WHERE t.system = ?1 AND t.entity = ?2 \
+             AND t.template = ?3 AND r.state IN ('present', 'archived') ORDER BY r.id DESC LIMIT ?4",
+            rusqlite::params![system, entity, template, limit],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
     /// Links of a sync that a person may mean by this text: a link number, `SIDE:ID`, or a key value.
     ///
     /// # Errors
@@ -129,7 +157,7 @@ impl Store {
 
     fn rows(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Row>> {
         let mut statement = self.conn().prepare_cached(sql)?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(parameters)?;
         let mut out = Vec::new();
         while let Some(row) = rows.next()? {

@@ -214,6 +214,19 @@ impl Store {
         Ok(())
     }
 
+    /// When the last sweep of a stream was started, whether it went through or not.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn sweep_tried(&self, stream: i64) -> Result<Option<Timestamp>> {
+        let text: Option<String> = self.conn().query_row(
+            "SELECT max(started) FROM poll WHERE stream = ?1 AND kind = 'sweep'",
+            [stream],
+            |row| row.get(0),
+        )?;
+        time_opt(text)
+    }
+
     /// Listings that a crash left open.
     ///
     /// # Errors

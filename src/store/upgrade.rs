@@ -35,6 +35,11 @@ pub fn bring_up(conn: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The version is the one that this program writes.
+pub fn is_newest(version: i64) -> bool {
+    version == newest()
+}
+
 /// The file's version, refused when this program is too old for it.
 ///
 /// # Errors

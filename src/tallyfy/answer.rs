@@ -39,11 +39,7 @@ fn classify(response: &HttpResponse, attempted: &str) -> Failure {
     let said = message(&body);
     let status = response.status;
     let (class, advice) = match status {
-        401 => (
-            FailureClass::Auth,
-            "the credential does not work: a personal token dies when its user logs out of Tallyfy and after \
-             six months; make a new one, or use kind = \"client_credentials\"",
-        ),
+        401 => (FailureClass::Auth, "the credential is refused"),
         403 => (FailureClass::Forbidden, "the Tallyfy user may not do this, or a business rule forbids it"),
         404 if code(&body).as_deref() == Some("ENDPOINT_NOT_FOUND") => (
             FailureClass::Invalid,

@@ -143,6 +143,27 @@ impl Auth {
         !matches!(self.grant, Grant::Token(_))
     }
 
+    /// What a person can do when the credential is refused for good.
+    pub fn advice(&self) -> &'static str {
+        match &self.grant {
+            Grant::Token(_) => {
+                "a personal token dies when its user logs out of Tallyfy, and after six months: make a new one, \
+                 or use kind = \"client_credentials\""
+            }
+            Grant::ClientCredentials { user: None, .. } => {
+                "an application may manage users only: add `user`, the mail address of the member that \
+                 everything is done for"
+            }
+            Grant::ClientCredentials { .. } => {
+                "check client_id, client_secret and that `user` is a member of the organisation"
+            }
+            Grant::Password { .. } => "check client_id, client_secret, username and password",
+            Grant::Refresh { .. } => {
+                "the refresh token has ended, or was used elsewhere: sign in again and configure the new one"
+            }
+        }
+    }
+
     /// A token that should work now.
     ///
     /// # Errors
@@ -277,6 +298,9 @@ impl Auth {
             // Here a refused request means a refused credential, whatever the status.
             if matches!(failure.class, FailureClass::Invalid | FailureClass::Forbidden | FailureClass::Gone) {
                 failure.class = FailureClass::Auth;
+            }
+            if failure.class == FailureClass::Auth {
+                failure.answered = format!("{}; {}", failure.answered, self.advice());
             }
             failure
         })?;

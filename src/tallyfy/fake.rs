@@ -133,6 +133,10 @@ fn not_found() -> Answer {
     answer(404, r#"{"error":true,"message":"Resource not found","code":"RESOURCE_NOT_FOUND"}"#)
 }
 
+fn no_endpoint() -> Answer {
+    answer(404, r#"{"error":true,"message":"API endpoint not found","code":"ENDPOINT_NOT_FOUND"}"#)
+}
+
 fn data(status: u16, value: &Json) -> Answer {
     answer(status, &json!({"data": value}).to_string())
 }
@@ -317,33 +321,29 @@ impl World {
         if self.refused.iter().any(|refused| refused == token) {
             return answer(401, r#"{"error":"unauthenticated"}"#);
         }
-        match (request.method.as_str(), path.as_slice()) {
-            ("GET", ["me"]) => data(200, &json!({"id": 10013, "email": "sync@corp.example"})),
-            ("GET", []) => data(200, &json!({"id": ORG, "name": "Corp GmbH"})),
-            ("GET", ["checklists" | "blueprints"]) => {
-                let archived = query.get("archived").is_some();
-                let row = if archived {
-                    json!({"id": "ee", "title": "Old order", "alias": "old-order-1"})
-                } else {
-                    self.template()
-                };
-                self.page(vec![row], &query)
-            }
-            ("GET", ["checklists" | "blueprints", TEMPLATE]) => data(200, &self.template()),
-            ("GET", ["runs"]) => self.list_runs(&query),
+        let (method, path) = (request.method.as_str(), path.as_slice());
+        match path.first() {
+            Some(&"runs" | &"processes" | &"tasks") => self.process(method, path, &query, &body),
+            _ => self.other(method, path, &query, &body),
+        }
+    }
+
+    fn process(&mut self, method: &str, path: &[&str], query: &Map<String, Json>, body: &Json) -> Answer {
+        match (method, path) {
+            ("GET", ["runs"]) => self.list_runs(query),
             ("GET", ["runs", id]) => match self.runs.iter().find(|run| run["id"] == *id) {
-                Some(run) if !self.blind => data(200, &self.shown(run, &query)),
+                Some(run) if !self.blind => data(200, &self.shown(run, query)),
                 _ => not_found(),
             },
             ("POST", ["runs" | "processes"]) => {
-                let id = self.launch(&body);
+                let id = self.launch(body);
                 if std::mem::take(&mut self.lose_launch) {
                     return Err(TransportError::AnswerLost("connection reset".into()));
                 }
                 let run = self.runs.iter().find(|run| run["id"] == id.as_str()).cloned().unwrap();
                 data(201, &run)
             }
-            ("PUT", ["runs", id]) => self.update_run(id, &body),
+            ("PUT", ["runs", id]) => self.update_run(id, body),
             ("DELETE", ["runs", id]) => {
                 let Some(run) = self.runs.iter_mut().find(|run| run["id"] == *id) else { return not_found() };
                 run["status"] = json!("archived");
@@ -364,19 +364,37 @@ impl World {
                     self.runs.iter().any(|run| run["id"] == task["run_id"] && run["archived_at"].is_null())
                         && task["status"] != "auto-skipped"
                 };
-                self.page(self.tasks.iter().rev().filter(alive).cloned().collect(), &query)
+                self.page(self.tasks.iter().rev().filter(alive).cloned().collect(), query)
             }
-            ("PUT", ["runs", _, "tasks", task]) => self.update_task(task, &body),
-            ("POST", ["runs", _, "completed-tasks"]) => self.complete(&body),
+            ("PUT", ["runs", _, "tasks", task]) => self.update_task(task, body),
+            ("POST", ["runs", _, "completed-tasks"]) => self.complete(body),
             ("DELETE", ["runs", _, "completed-tasks", task]) => self.reopen(task),
-            ("GET", ["guests"]) => self.page(self.guests.clone(), &query),
+            _ => no_endpoint(),
+        }
+    }
+
+    fn other(&mut self, method: &str, path: &[&str], query: &Map<String, Json>, body: &Json) -> Answer {
+        match (method, path) {
+            ("GET", ["me"]) => data(200, &json!({"id": 10013, "email": "sync@corp.example"})),
+            ("GET", []) => data(200, &json!({"id": ORG, "name": "Corp GmbH"})),
+            ("GET", ["checklists" | "blueprints"]) => {
+                let archived = query.get("archived").is_some();
+                let row = if archived {
+                    json!({"id": "ee", "title": "Old order", "alias": "old-order-1"})
+                } else {
+                    self.template()
+                };
+                self.page(vec![row], query)
+            }
+            ("GET", ["checklists" | "blueprints", TEMPLATE]) => data(200, &self.template()),
+            ("GET", ["guests"]) => self.page(self.guests.clone(), query),
             ("GET", ["guests", email]) => match self.guests.iter().find(|guest| guest["email"] == *email) {
                 Some(guest) => data(201, guest),
                 None => not_found(),
             },
             ("POST", ["guests"]) => {
                 self.guests.push(body.clone());
-                data(201, &body)
+                data(201, body)
             }
             ("PUT", ["guests", email]) => {
                 let guest = self.guests.iter_mut().find(|guest| guest["email"] == *email).unwrap();
@@ -385,10 +403,7 @@ impl World {
                 }
                 data(200, &guest.clone())
             }
-            _ => answer(
-                404,
-                r#"{"error":true,"message":"API endpoint not found","code":"ENDPOINT_NOT_FOUND"}"#,
-            ),
+            _ => no_endpoint(),
         }
     }
 }

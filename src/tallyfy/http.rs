@@ -173,7 +173,12 @@ impl Api {
                 renewed = true;
                 continue;
             }
-            return answer::read(&response, &request.attempted, !reads);
+            return answer::read(&response, &request.attempted, !reads).map_err(|mut failure| {
+                if failure.class == FailureClass::Auth {
+                    failure.answered = format!("{}; {}", failure.answered, self.auth.advice());
+                }
+                failure
+            });
         }
     }
 

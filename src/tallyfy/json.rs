@@ -80,6 +80,14 @@ pub fn canonical_instant(value: &Json) -> Json {
     }
 }
 
+/// A day or an instant as an instant; a day begins at midnight UTC, as Tallyfy stores it.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() == 10 => instant(&format!("{day}T00:00:00Z")),
+        _ => instant(text),
+    }
+}
+
 /// An id for a write: users are integers in Tallyfy, everything else is text.
 pub fn user_id(text: &str) -> Option<Json> {
     text.parse::<u64>().ok().map(Json::from)

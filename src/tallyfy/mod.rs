@@ -7,10 +7,11 @@ mod answer;
 mod auth;
 mod http;
 mod json;
-mod path;
+pub mod path;
 mod runs;
 mod shape;
 mod table;
+mod table_write;
 mod template;
 
 #[cfg(test)]
@@ -226,9 +227,16 @@ impl Tallyfy {
     /// Finds a template by id, alias or title and reads it with its steps and fields.
     async fn template(&self, name: &str, attempted: &str) -> Result<Template, Failure> {
         let invalid = |why: String| Failure::new(FailureClass::Invalid, attempted, why);
-        let id = self.template_id(name, attempted).await?;
-        let found =
-            self.api.find(&["checklists", &id], &[("with", "steps")], Purpose::Poll, attempted).await?;
+        let with = [("with", "steps")];
+        let mut found = None;
+        if shape::is_hex_id(name) {
+            found = self.api.find(&["checklists", name], &with, Purpose::Poll, attempted).await?;
+        }
+        let mut id = name.to_owned();
+        if found.is_none() {
+            id = self.template_id(name, attempted).await?;
+            found = self.api.find(&["checklists", &id], &with, Purpose::Poll, attempted).await?;
+        }
         let Some(body) = found else {
             return Err(invalid(format!(
                 "the template `{name}` ({id}) cannot be read: archived, or not visible"

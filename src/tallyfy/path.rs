@@ -148,9 +148,6 @@ impl RunPath {
                 Some("the due date of a process follows from its tasks; map tasks.STEP.deadline instead")
             }
             Self::Member(Member::Url) => Some("the address is made by Tallyfy"),
-            Self::Member(Member::Tags) => {
-                Some("tags can be given at launch (`defaults`), but are not changed on a running process")
-            }
             Self::Task { part, .. } => match part {
                 TaskPart::Status => {
                     Some("the status of a task is written through tasks.STEP.completed or .approved")
@@ -247,19 +244,13 @@ mod tests {
 
     #[test]
     fn knows_what_cannot_be_written() {
-        for text in [
-            "status",
-            "url",
-            "due_date",
-            "tags",
-            "tasks.a.status",
-            "tasks.a.completer",
-            "tasks.a.completed_at",
-        ] {
+        for text in
+            ["status", "url", "due_date", "tasks.a.status", "tasks.a.completer", "tasks.a.completed_at"]
+        {
             assert!(RunPath::parse(text).unwrap().read_only().is_some(), "{text}");
         }
         for text in
-            ["name", "owner", "custom.k", "kickoff.f", "form.s.f", "tasks.a.completed", "tasks.a.owners"]
+            ["name", "tags", "custom.k", "kickoff.f", "form.s.f", "tasks.a.completed", "tasks.a.owners"]
         {
             assert!(RunPath::parse(text).unwrap().read_only().is_none(), "{text}");
         }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::json::{instant, items, member, scalar, user_id};
+use super::json::{items, member, moment, scalar, user_id};
 use super::template::Field;
 
 /// `field_type` of a form field.
@@ -237,12 +237,7 @@ pub fn limited(value: &Json, limit: usize) -> Result<Json, String> {
 
 fn date(value: &Json) -> Result<Json, String> {
     let text = one_text(value)?;
-    let at = match text.parse::<jiff::civil::Date>() {
-        Ok(day) if text.len() == 10 => Some(day.to_datetime(jiff::civil::Time::midnight()))
-            .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok())
-            .map(|zoned| zoned.timestamp()),
-        _ => instant(&text),
-    };
+    let at = moment(&text);
     let at =
         at.ok_or_else(|| format!("`{text}` is neither a day (2026-05-15) nor an instant in ISO 8601"))?;
     Ok(Json::String(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()))

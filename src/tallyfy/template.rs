@@ -31,6 +31,8 @@ pub struct Step {
     pub title: String,
     /// Completing it needs a decision.
     pub approval: bool,
+    /// Its place among the steps.
+    pub place: usize,
     /// The fields of its form.
     pub fields: Vec<Field>,
 }
@@ -100,7 +102,7 @@ impl Template {
             id,
             title: text(template, "title").unwrap_or_default(),
             kickoff: items(template.get("prerun")).iter().filter_map(Field::read).collect(),
-            steps: steps.iter().filter_map(Step::read).collect(),
+            steps: steps.iter().enumerate().filter_map(|(place, step)| Step::read(place, step)).collect(),
         })
     }
 
@@ -162,8 +164,9 @@ impl Field {
 }
 
 impl Step {
-    fn read(step: &Json) -> Option<Self> {
+    fn read(place: usize, step: &Json) -> Option<Self> {
         Some(Self {
+            place,
             id: text(step, "id")?,
             alias: text(step, "alias"),
             title: text(step, "title").unwrap_or_default(),

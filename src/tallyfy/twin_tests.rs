@@ -316,6 +316,25 @@ async fn a_login_page_and_inner_errors_conclude_nothing() {
 }
 
 #[tokio::test]
+async fn tags_are_tied_and_untied_by_title() {
+    let twin = twin(|builder| builder);
+    for title in ["Urgent", "Export"] {
+        let record = json!({"title": title, "color": "#ff0000"});
+        twin.hub.person(Edit::Create { entity: "tags".into(), record }).unwrap();
+    }
+    let runs = open(&twin, &["name", "tags"]).await;
+    let new = json!({"kickoff.order-number": "SO-1", "tags": ["Urgent"]});
+    let written = runs.create(&NewRecord { values: values(new), mark: "m".into() }).await.unwrap();
+    let expected = read(&*runs, &written.id.unwrap()).await;
+    assert_eq!(expected.values["tags"], json!(["Urgent"]));
+    assert_eq!(listed(&*runs, &Listing::Since(None)).await, vec![expected.clone()]);
+    let record = runs.update(&expected, &values(json!({"tags": ["Export"]}))).await.unwrap().record.unwrap();
+    assert_eq!(record.values["tags"], json!(["Export"]));
+    let failure = runs.update(&record, &values(json!({"tags": ["Unheard"], "name": "x"}))).await.unwrap_err();
+    assert!(failure.applied == Applied::No && failure.answered.contains("`Unheard`"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_shifted_deadline_is_shown_as_it_was_stored() {
     let twin = twin(|builder| builder.setting("shift_deadlines", json!(true)));
     let id = launch(&twin, "SO-1");

@@ -27,7 +27,7 @@ const IMPURE: &str =
     r"\bstd::(?:fs|net|io|process|env|thread)\b|\b(?:tokio|reqwest|rusqlite|tracing|axum|futures_util)::";
 
 /// Asking the operating system for the time or for chance.
-const CLOCK_OR_CHANCE: &str = r"\b(?:SystemTime|Instant|Timestamp|Zoned|Utc|Local)::now\b|\brand(?:om)?::\w+|\bgetrandom::|\baws_lc_rs::rand\b|\bSystemRandom\b|\bRandomState\b|\btokio::time::|\bthread::sleep\b";
+const CLOCK_OR_CHANCE: &str = r"\b(?:SystemTime|Instant|Timestamp|Zoned|Utc|Local)::now\b|\brand(?:om)?::\w+|\bgetrandom::|\baws_lc_rs::rand\b|\bRandomState\b|\btokio::time::|\bthread::sleep\b";
 
 /// Statements that only ever mean our own database.
 const CHANGING_SQL: &str =

@@ -33,6 +33,8 @@ pub struct StepRef {
     pub title: String,
     /// Completing it needs a decision.
     pub approval: bool,
+    /// Its place among the steps of the template.
+    pub place: usize,
 }
 
 impl StepRef {
@@ -42,6 +44,7 @@ impl StepRef {
             alias: step.alias.clone(),
             title: step.title.clone(),
             approval: step.approval,
+            place: step.place,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Walk {
     total: Option<u64>,
     /// Totals of the finished phases.
     totals: Option<u64>,
+    /// The totals count processes of other templates too.
+    foreign: bool,
     /// Why this listing proves no absence.
     problem: Option<String>,
 }
@@ -144,7 +146,7 @@ impl Runs {
             }
         };
         if page.next.is_none() {
-            page.total = walk.totals;
+            page.total = walk.totals.filter(|_| !walk.foreign);
             page.cursor = (!full).then(|| "complete".to_owned());
         }
         page.incomplete.clone_from(&walk.problem);
@@ -167,6 +169,7 @@ impl Runs {
             };
             let foreign = !self.is_ours(run) || (place.archived && !is_archived(run));
             if foreign {
+                walk.foreign = true;
                 continue;
             }
             if walk.seen.contains(&id) || rows.iter().any(|(known, _)| *known == id) {
@@ -217,7 +220,7 @@ impl Runs {
         let shown = json!([read::slice(&self.bindings, &run, known)]).to_string();
         let hash = xxhash_rust::xxh3::xxh3_64(shown.as_bytes());
         let key = (self.form.clone(), id.to_owned());
-        let remembered = lock(&self.deep_reads).get(&key).filter(|(of, _)| *of == hash).cloned();
+        let remembered = lock(&self.deep_reads).get(&key).filter(|(of, _)| *of == hash && !full).cloned();
         if let Some((_, tasks)) = remembered {
             return Ok(Some(Deep { run, tasks }));
         }

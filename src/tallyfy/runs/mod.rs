@@ -8,6 +8,7 @@ mod find;
 mod list;
 mod plan;
 mod read;
+mod tags;
 mod write;
 
 #[cfg(test)]

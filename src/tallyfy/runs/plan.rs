@@ -2,11 +2,13 @@
 //!
 //! Pure. Everything that can be wrong with a value is found here, before anything is sent.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::bind::{Binding, Bindings, Bound, StepRef};
 use crate::core::record::Values;
-use crate::tallyfy::json::{instant, scalar, user_id};
+use crate::tallyfy::json::{moment, scalar, user_id};
 use crate::tallyfy::path::{Member, RunPath, TaskPart};
 use crate::tallyfy::shape;
 
@@ -19,10 +21,10 @@ pub struct Plan {
     pub prerun: Map<String, Json>,
     /// Custom fields.
     pub custom: Vec<(String, Json)>,
-    /// Titles of tags; only a launch can carry them.
+    /// All titles of tags that the process shall have.
     pub tags: Option<Vec<String>>,
-    /// Tasks, in the order of their paths.
-    pub tasks: Vec<TaskPlan>,
+    /// Tasks by the place of their step: earlier steps are completed first.
+    pub tasks: BTreeMap<usize, TaskPlan>,
 }
 
 /// What is to be done with one task.
@@ -70,7 +72,7 @@ impl Plan {
                 problems.push((path.clone(), format!("`{path}`: {why}")));
             }
         }
-        for task in &plan.tasks {
+        for task in plan.tasks.values() {
             if matches!(
                 (task.completed, task.approved),
                 (Some(false), Some(Some(_))) | (Some(true), Some(None))
@@ -173,22 +175,13 @@ impl Plan {
     }
 
     fn task(&mut self, step: &StepRef) -> &mut TaskPlan {
-        let place = match self.tasks.iter().position(|task| task.step.id == step.id) {
-            Some(place) => place,
-            None => {
-                self.tasks.push(TaskPlan {
-                    step: step.clone(),
-                    members: Map::new(),
-                    taskdata: Map::new(),
-                    completed: None,
-                    approved: None,
-                });
-                self.tasks.len() - 1
-            }
-        };
-        // The place was found or made just now.
-        #[allow(clippy::indexing_slicing)]
-        &mut self.tasks[place]
+        self.tasks.entry(step.place).or_insert_with(|| TaskPlan {
+            step: step.clone(),
+            members: Map::new(),
+            taskdata: Map::new(),
+            completed: None,
+            approved: None,
+        })
     }
 }
 
@@ -215,15 +208,12 @@ fn deadline(value: &Json) -> Result<Json, String> {
         return Err("a deadline can be moved, not removed".to_owned());
     }
     let text = scalar(value).ok_or("a day or an instant is needed")?;
-    let at = match text.parse::<jiff::civil::Date>() {
-        Ok(day) if text.len() == 10 => instant(&format!("{day}T00:00:00Z")),
-        _ => instant(&text),
-    };
+    let at = moment(&text);
     let at = at.ok_or_else(|| format!("`{text}` is neither a day nor an instant in ISO 8601"))?;
     Ok(Json::String(at.strftime("%Y-%m-%d %H:%M:%S").to_string()))
 }
 
-/// Two values say the same: equal, equal as texts, or lists with the same texts.
+/// Two values say the same: equal, equal as texts, the same moment, or lists with the same texts.
 pub fn same(left: &Json, right: &Json) -> bool {
     match (left, right) {
         (Json::Array(left), Json::Array(right)) => {
@@ -240,6 +230,53 @@ pub fn same(left: &Json, right: &Json) -> bool {
             Json::Array(list) => list.is_empty(),
             _ => false,
         },
+        (Json::String(left), Json::String(right)) if left != right => {
+            moment(left).is_some_and(|at| moment(right) == Some(at))
+        }
         _ => left == right || (scalar(left).is_some() && scalar(left) == scalar(right)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_the_same_in_any_spelling() {
+        for (left, right) in [
+            (json!("12.50"), json!("12.50")),
+            (json!(12), json!("12")),
+            (json!("2026-06-01"), json!("2026-06-01T00:00:00.000Z")),
+            (json!(["b", "a"]), json!(["a", "b"])),
+            (Json::Null, json!("")),
+            (json!([]), Json::Null),
+        ] {
+            assert!(same(&left, &right) && same(&right, &left), "{left} {right}");
+        }
+        for (left, right) in [
+            (json!("12.50"), json!("12.5")),
+            (json!("2026-06-01"), json!("2026-06-02")),
+            (json!(["a"]), json!(["a", "a"])),
+            (Json::Null, json!(false)),
+            (json!("a"), json!(["a"])),
+        ] {
+            assert!(!same(&left, &right) && !same(&right, &left), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn deadlines_are_written_in_utc_and_never_removed() {
+        assert_eq!(deadline(&json!("2026-06-01T14:00:00+02:00")), Ok(json!("2026-06-01 12:00:00")));
+        assert_eq!(deadline(&json!("2026-06-01")), Ok(json!("2026-06-01 00:00:00")));
+        assert!(deadline(&Json::Null).is_err() && deadline(&json!("soon")).is_err());
+    }
+
+    #[test]
+    fn flags_are_read_in_every_spelling() {
+        assert_eq!(flag(&json!("true")), Ok(Some(true)));
+        assert_eq!(flag(&json!(0)), Ok(Some(false)));
+        assert_eq!(flag(&Json::Null), Ok(None));
+        assert!(flag(&json!("approved")).is_err());
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::bind::{Bound, Marker};
 use super::plan::{Plan, TaskPlan, same};
 use super::read::{is_archived, is_completed, is_hidden, row_suffices, task_of};
+use super::tags::TagChanges;
 use super::{Deep, Fetched, Runs};
 use crate::connector::api::{Applied, Failure, FailureClass, NewRecord, Removal, Written};
 use crate::connector::client::Purpose;
@@ -22,11 +23,7 @@ impl Runs {
     pub(super) async fn change(&self, expected: &Record, changes: &Values) -> Result<Written, Failure> {
         let id = expected.id.as_str();
         let attempted = format!("update process {id} in {}", self.api.system());
-        let whole = self.plan(changes, &attempted)?;
-        if whole.tags.is_some() {
-            let why = "`tags` is read-only on a running process";
-            return Err(Failure::new(FailureClass::Invalid, attempted, why));
-        }
+        self.plan(changes, &attempted)?;
         let mut deep = self.present(id, &attempted).await?;
         if is_archived(&deep.run) {
             let why = format!(
@@ -41,8 +38,11 @@ impl Runs {
         }
         let plan = self.plan(&todo, &attempted)?;
         self.check_tasks(&plan, &deep, &attempted)?;
-        let shown =
-            self.execute(id, &plan, &mut deep, &attempted).await.map_err(|failure| self.by_path(failure))?;
+        let tags = self.tag_changes(&plan, &deep, &attempted).await?;
+        let shown = self
+            .execute(id, &plan, &tags, &mut deep, &attempted)
+            .await
+            .map_err(|failure| self.by_path(failure))?;
         self.settled(id, deep, shown, &todo).await
     }
 
@@ -81,12 +81,12 @@ impl Runs {
             return Err(failure);
         };
         let launched = format!("the launch of process {id}");
-        let follows = plan.tasks.iter().any(|task| task.has_values() || task.wants_completed(false));
+        let follows = plan.tasks.values().any(|task| task.has_values() || task.wants_completed(false));
         if !plan.custom.is_empty() || follows {
             let follow = async {
                 let mut deep = self.present(&id, &attempted).await?;
                 self.check_tasks(&plan, &deep, &attempted)?;
-                let shown = self.execute(&id, &plan, &mut deep, &attempted).await?;
+                let shown = self.execute(&id, &plan, &TagChanges::default(), &mut deep, &attempted).await?;
                 self.settled(&id, deep, shown, &wanted).await
             };
             let written = follow.await.map_err(|failure| partly(failure, &launched))?;
@@ -201,7 +201,7 @@ impl Runs {
         body.insert("checklist_id".to_owned(), json!(template.id));
         body.insert("prerun".to_owned(), Json::Object(std::mem::take(&mut plan.prerun)));
         let mut tasks = Map::new();
-        for task in &mut plan.tasks {
+        for task in plan.tasks.values_mut() {
             if !task.members.is_empty() {
                 tasks.insert(task.step.id.clone(), Json::Object(std::mem::take(&mut task.members)));
             }
@@ -215,22 +215,6 @@ impl Runs {
         Ok(Json::Object(body))
     }
 
-    async fn tag_ids(&self, titles: &[String], attempted: &str) -> Result<Vec<String>, Failure> {
-        let tags = self.api.all(&["tags"], &[], Purpose::Write, attempted).await?;
-        titles
-            .iter()
-            .map(|title| {
-                tags.iter()
-                    .find(|tag| text(tag, "title").as_ref() == Some(title))
-                    .and_then(|tag| text(tag, "id"))
-                    .ok_or_else(|| {
-                        let why = format!("there is no tag `{title}`; make it in Tallyfy first");
-                        Failure::new(FailureClass::Invalid, attempted, why)
-                    })
-            })
-            .collect()
-    }
-
     /// Everything that would stop a task halfway is found before the first call.
     fn check_tasks(&self, plan: &Plan, deep: &Deep, attempted: &str) -> Result<(), Failure> {
         let invalid = |why: String| Err(Failure::new(FailureClass::Invalid, attempted, why));
@@ -238,13 +222,17 @@ impl Runs {
             let why = "an issue is open on the process, so its tasks cannot change until it is resolved";
             return Err(Failure::new(FailureClass::Held, attempted, why));
         }
-        for wanted in &plan.tasks {
+        for wanted in plan.tasks.values() {
             let title = &wanted.step.title;
             let task = match task_of(&wanted.step, &deep.tasks) {
                 Some(task) if !is_hidden(task) => task,
                 Some(_) => return invalid(format!("the task `{title}` is hidden by a rule of the template")),
                 None => return invalid(format!("the process has no task `{title}`")),
             };
+            if truthy(task.get("problem")) && wanted.wants_completed(false) {
+                let why = format!("an issue is open on the task `{title}`, so it cannot be completed");
+                return Err(Failure::new(FailureClass::Held, attempted, why));
+            }
             if text(task, "id").is_none() {
                 return invalid(format!("the task `{title}` came without an id"));
             }
@@ -279,6 +267,7 @@ impl Runs {
         &self,
         id: &str,
         plan: &Plan,
+        tags: &TagChanges,
         deep: &mut Deep,
         attempted: &str,
     ) -> Result<bool, Failure> {
@@ -300,7 +289,8 @@ impl Runs {
             done.push(format!("custom field `{key}`"));
             shown = false;
         }
-        for task in &plan.tasks {
+        shown &= !self.retag(id, tags, attempted, &mut done).await?;
+        for task in plan.tasks.values() {
             shown &= self.execute_task(id, task, deep, attempted, &mut done).await?;
         }
         Ok(shown)
@@ -389,7 +379,7 @@ fn is_approval(wanted: &TaskPlan, task: &Json) -> bool {
     text(task, "task_type").map_or(wanted.step.approval, |kind| kind == "approval")
 }
 
-fn after(failure: Failure, done: &[String]) -> Failure {
+pub(super) fn after(failure: Failure, done: &[String]) -> Failure {
     if done.is_empty() { failure } else { partly(failure, &done.join(", ")) }
 }
 

@@ -53,6 +53,13 @@ fn route(hub: &Hub, request: &Request, rest: &[&str], body: Value) -> Reply {
             Ok(number) if hub.world().faults.remove(number) => Ok(json!({})),
             _ => Err((404, format!("no fault {number}"))),
         },
+        ("GET", ["outgoing"]) => shown(&hub.world().outgoing()),
+        ("POST", ["outgoing"]) => {
+            let copies =
+                body.get("copies").and_then(Value::as_u64).and_then(|copies| usize::try_from(copies).ok());
+            hub.world().outgoing_copies = copies.ok_or_else(|| bad("copies is missing".to_owned()))?;
+            Ok(json!({}))
+        }
         ("GET", ["held"]) => shown(&hub.gates.waiting()),
         ("POST", ["release"]) => {
             match body.get("gate").and_then(Value::as_str) {

@@ -10,17 +10,22 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::http::{Answer, Request};
 use super::hub::{Hub, Outcome};
+use super::outgoing::deliver;
 use super::stream::{Connection, TwinListener};
 use super::tls::Tls;
 
 /// The largest request body that a twin reads.
 const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// How long stopping waits for open connections.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A twin that is being served; it stops when this is dropped.
 pub struct Running {
@@ -42,8 +47,12 @@ impl Running {
     pub async fn stop(mut self) {
         self.signal();
         if let Some(server) = self.server.take() {
-            // The task only ends; a panic in it has already been printed.
-            let _ = server.await;
+            let ended = server.abort_handle();
+            // A client that keeps a connection open without asking anything must not hold up the end; a panic
+            // in the task has already been printed.
+            if tokio::time::timeout(PATIENCE, server).await.is_err() {
+                ended.abort();
+            }
         }
     }
 
@@ -116,7 +125,12 @@ async fn front(
     };
     // In a task of its own: a client that gives up does not stop what the server has begun.
     let hub = front.hub;
-    let handled = tokio::spawn(async move { hub.exchange_held(request).await }).await;
+    let handled = tokio::spawn(async move {
+        let outcome = hub.exchange_held(request).await;
+        deliver_all(&hub);
+        outcome
+    })
+    .await;
     match handled {
         Ok(Outcome::Answer(answer)) => render(answer),
         Ok(Outcome::Broken(answer)) => {
@@ -130,6 +144,21 @@ async fn front(
             render(Answer::empty(500))
         }
         Err(problem) => render(Answer::text(500, "text/plain", &format!("the twin failed: {problem}"))),
+    }
+}
+
+/// Sends what the twin wants to send, each by itself; what became of it is in the history (`outgoing`).
+fn deliver_all(hub: &Arc<Hub>) {
+    let outgoing = hub.world().take_outgoing();
+    for one in outgoing {
+        let hub = Arc::clone(hub);
+        tokio::spawn(async move {
+            let (kind, what) = match deliver(&one).await {
+                Ok(status) => ("sent", Value::from(status)),
+                Err(problem) => ("failed", Value::from(problem.to_string())),
+            };
+            hub.world().note("server", kind, "outgoing", &one.seq.to_string(), Value::Null, what);
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::behaviour::{Behaviour, Occasion};
 use super::faults::Faults;
+use super::outgoing::Outgoing;
 use super::store::Store;
 
 /// One thing that truly happened to a record.
@@ -103,6 +104,10 @@ pub struct World {
     /// What the server does to records by itself.
     pub behaviour: Behaviour,
     knobs: Vec<(String, Value)>,
+    outgoing: Vec<Outgoing>,
+    delivered: usize,
+    /// How often each outgoing request is sent: 1, 0 when all get lost, 2 for duplicates.
+    pub outgoing_copies: usize,
 }
 
 /// What is hidden of an entity: nothing, everything, or some ids.
@@ -128,6 +133,9 @@ impl World {
             faults: Faults::default(),
             behaviour: Behaviour::default(),
             knobs: Vec::new(),
+            outgoing: Vec::new(),
+            delivered: 0,
+            outgoing_copies: 1,
         }
     }
 
@@ -203,6 +211,18 @@ impl World {
         let mut records = self.store.list(entity);
         records.retain(|(id, _)| !self.is_hidden(entity, id));
         records
+    }
+
+    /// The records that the API's principal may see with that text in a field, by id.
+    pub fn list_where(&self, entity: &str, field: &str, value: &str) -> Vec<(String, Arc<Value>)> {
+        let mut records = self.store.list_where(entity, field, value);
+        records.retain(|(id, _)| !self.is_hidden(entity, id));
+        records
+    }
+
+    /// Makes `list_where` quick for a field.
+    pub fn index(&mut self, entity: &str, field: &str) {
+        self.store.index(entity, field);
     }
 
     /// One record, whoever may see it.
@@ -330,6 +350,26 @@ impl World {
         counts
     }
 
+    /// Sends a request to somebody else: kept here, and delivered when the twin is served.
+    pub fn send(&mut self, url: &str, headers: Vec<(String, String)>, body: Value) {
+        let seq = self.outgoing.len() as u64 + 1;
+        self.outgoing.push(Outgoing { seq, url: url.to_owned(), headers, body });
+    }
+
+    /// Everything that was to be sent so far, oldest first.
+    pub fn outgoing(&self) -> &[Outgoing] {
+        &self.outgoing
+    }
+
+    /// What has not been handed out for delivery yet, in as many copies as are asked for.
+    pub(crate) fn take_outgoing(&mut self) -> Vec<Outgoing> {
+        let fresh = self.outgoing.get(self.delivered..).unwrap_or_default();
+        let copies = fresh.iter().flat_map(|one| std::iter::repeat_n(one, self.outgoing_copies));
+        let copies = copies.cloned().collect();
+        self.delivered = self.outgoing.len();
+        copies
+    }
+
     /// The value of a twin's own knob, while a fault of that name strikes the request in hand.
     pub fn knob(&self, name: &str) -> Option<&Value> {
         self.knobs.iter().find(|(knob, _)| knob == name).map(|(_, value)| value)
@@ -364,10 +404,14 @@ impl World {
         self.replicas.push(self.store.clone());
     }
 
-    /// Exchanges the records for those of so many requests ago, until `catch_up` puts them back.
-    pub(crate) fn fall_behind(&mut self, requests: usize) -> Store {
+    /// Exchanges the records for those of so many requests ago, until `catch_up` puts them back; some
+    /// entities never lag.
+    pub(crate) fn fall_behind(&mut self, requests: usize, current: &[&str]) -> Store {
         let index = self.replicas.len().saturating_sub(requests.saturating_add(1));
-        let past = self.replicas.get(index).cloned().unwrap_or_else(|| self.store.clone());
+        let mut past = self.replicas.get(index).cloned().unwrap_or_else(|| self.store.clone());
+        for entity in current {
+            past.adopt(entity, &self.store);
+        }
         std::mem::replace(&mut self.store, past)
     }
 

@@ -50,9 +50,20 @@ pub(super) fn item(status: u16, data: Value) -> Answer {
 /// `links` is an empty list when there is nothing to link to, as PHP writes an empty map, and the link names
 /// the page only: whoever follows it blindly loses the other parameters.
 pub(super) fn page(request: &Request, rows: Vec<Value>, default_size: Option<usize>) -> Answer {
+    page_of(request, &rows, default_size, Value::clone)
+}
+
+/// The same for rows that are rendered only when they are on the page.
+pub(super) fn page_of<T>(
+    request: &Request,
+    rows: &[T],
+    default_size: Option<usize>,
+    render: impl Fn(&T) -> Value,
+) -> Answer {
     let number = |name: &str| request.query_literal_plus(name).and_then(|text| text.parse::<usize>().ok());
     if request.query_literal_plus("without_pagination").as_deref() == Some("true") {
-        return Answer::json(200, &json!({"data": rows}));
+        let data: Vec<Value> = rows.iter().map(render).collect();
+        return Answer::json(200, &json!({"data": data}));
     }
     let size = match (number("per_page"), default_size) {
         (Some(asked), None) => asked.clamp(1, PER_PAGE_CAP),
@@ -62,7 +73,8 @@ pub(super) fn page(request: &Request, rows: Vec<Value>, default_size: Option<usi
     let current = number("page").unwrap_or(1).max(1);
     let total = rows.len();
     let pages = total.div_ceil(size).max(1);
-    let data: Vec<Value> = rows.into_iter().skip((current - 1).saturating_mul(size)).take(size).collect();
+    let data: Vec<Value> =
+        rows.iter().skip((current - 1).saturating_mul(size)).take(size).map(render).collect();
     let link = |page: usize| json!(format!("{}{}?page={page}", request.base_url, request.path));
     let mut links = Map::new();
     if current > 1 {
@@ -147,6 +159,14 @@ pub(super) fn truthy(value: &Value, key: &str) -> bool {
 /// The list under a key; empty when it is none.
 pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether an id, a number or a text, is the one that a query parameter writes.
+pub(super) fn is_id(id: &Value, written: &str) -> bool {
+    match id {
+        Value::String(id) => id == written,
+        id => id.as_u64().is_some_and(|id| written.parse() == Ok(id)),
+    }
 }
 
 /// Puts a member into an object.

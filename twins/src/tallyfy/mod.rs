@@ -2,12 +2,13 @@
 //!
 //! All state is in the world's records, under the entities `organizations`, `users`, `clients`, `tokens`,
 //! `checklists`, `steps`, `runs`, `tasks`, `threads`, `guests`, `groups`, `tags`, `tag_links`,
-//! `custom_field_keys` and `settings`. Where the documents disagree, `settings` decides (see `seed.rs`).
+//! `custom_field_keys`, `watchers` and `settings`. Where the documents disagree, `settings` decides (see `seed.rs`).
 //! This twin must not be changed to suit a client: only a document or a measurement may change it.
 
 mod answers;
 mod auth;
 mod extras;
+mod hooks;
 mod members;
 mod render;
 mod routes;
@@ -30,6 +31,7 @@ use serde_json::{Value, json};
 use crate::kit::{Answer, Request, Save, Twin, World};
 use answers::{put, stamp, text};
 use auth::Caller;
+use hooks::fire;
 
 pub use seed::{Builder, FieldSeed, RunSeed, StepSeed, TallyfyTwin, TemplateSeed};
 
@@ -40,12 +42,19 @@ struct Call<'a> {
     body: Value,
     /// Whether it came by the path style of the middleware guides.
     v1: bool,
+    /// The query, taken apart once; the API does not read `+` as a space.
+    parameters: Vec<(String, String)>,
 }
 
-impl Call<'_> {
-    /// A query parameter; the API does not read `+` as a space.
+impl<'a> Call<'a> {
+    fn new(request: &'a Request, caller: Caller, body: Value, v1: bool) -> Call<'a> {
+        let parameters = crate::kit::http::pairs(&request.raw_query, false);
+        Call { request, caller, body, v1, parameters }
+    }
+
+    /// A query parameter.
     fn query(&self, name: &str) -> Option<String> {
-        self.request.query_literal_plus(name)
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 }
 
@@ -65,6 +74,10 @@ impl Twin for Machine {
         let id = world.next_of("x-request-id");
         let answer = routes::answer(world, request).unwrap_or_else(|refusal| refusal);
         answer.with_header("x-request-id", &format!("{id:016x}"))
+    }
+
+    fn never_stale(&self) -> &'static [&'static str] {
+        &["tokens", "users", "settings", "organizations"]
     }
 
     fn new_id(&self, world: &mut World, entity: &str) -> String {
@@ -155,20 +168,6 @@ fn setting_number(world: &World, name: &str) -> usize {
 /// The next human number of an entity.
 fn next_increment(world: &mut World, entity: &str) -> u64 {
     world.next_of(entity)
-}
-
-/// Notes a webhook that would be sent now, with its address, in the history; nothing is sent from here.
-fn fire(world: &mut World, actor: &str, event: &str, run: &str, task: &str) {
-    let task_record = world.get_any("tasks", task);
-    let step = task_record.as_deref().and_then(|task| world.get_any("steps", text(task, "step_id")));
-    let run_record = world.get_any("runs", run);
-    let template = run_record.as_deref().and_then(|run| render::template(world, run));
-    let of =
-        |record: Option<&Value>| record.map(|record| text(record, "webhook").to_owned()).unwrap_or_default();
-    let candidates = [of(task_record.as_deref()), of(step.as_deref()), of(template.as_deref())];
-    let address = candidates.into_iter().find(|address| !address.is_empty());
-    let after = json!({"event": event, "run": run, "task": task, "webhook": address});
-    world.note(actor, event, "events", if task.is_empty() { run } else { task }, Value::Null, after);
 }
 
 /// Moves `last_updated` of a run when a child changed, if the twin is told that Tallyfy does so.

@@ -2,7 +2,7 @@
 //!
 //! This file must not write records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -41,36 +41,29 @@ impl With {
     }
 }
 
-/// Tasks and open issues by what they belong to, gathered once per request.
-pub(super) struct Family {
-    tasks: BTreeMap<String, Vec<Arc<Value>>>,
-    issues: BTreeSet<String>,
+/// The tasks and open issues of runs, looked up as they are needed.
+pub(super) struct Family<'w> {
+    world: &'w World,
 }
 
-impl Family {
-    pub(super) fn gather(world: &World) -> Family {
-        let mut tasks: BTreeMap<String, Vec<Arc<Value>>> = BTreeMap::new();
-        for (_, task) in world.list("tasks") {
-            tasks.entry(text(&task, "run_id").to_owned()).or_default().push(task);
-        }
-        for siblings in tasks.values_mut() {
-            siblings.sort_by_key(|task| task.get("position").and_then(Value::as_u64));
-        }
-        let open = |thread: &Value| {
-            text(thread, "label") == "problem" && !has(thread, "resolve_id") && !has(thread, "archived_at")
-        };
-        let threads = world.list("threads").into_iter().map(|(_, thread)| thread);
-        let issues =
-            threads.filter(|thread| open(thread)).map(|thread| text(&thread, "subject_id").to_owned());
-        Family { tasks, issues: issues.collect() }
+impl<'w> Family<'w> {
+    pub(super) fn of(world: &'w World) -> Family<'w> {
+        Family { world }
     }
 
-    pub(super) fn tasks(&self, run: &str) -> &[Arc<Value>] {
-        self.tasks.get(run).map(Vec::as_slice).unwrap_or_default()
+    /// The tasks of a run by position.
+    pub(super) fn tasks(&self, run: &str) -> Vec<Arc<Value>> {
+        let found = self.world.list_where("tasks", "run_id", run).into_iter();
+        let mut tasks: Vec<Arc<Value>> = found.map(|(_, task)| task).collect();
+        tasks.sort_by_key(|task| task.get("position").and_then(Value::as_u64));
+        tasks
     }
 
     pub(super) fn has_issue(&self, subject: &str) -> bool {
-        self.issues.contains(subject)
+        let open = |thread: &Value| {
+            text(thread, "label") == "problem" && !has(thread, "resolve_id") && !has(thread, "archived_at")
+        };
+        self.world.list_where("threads", "subject_id", subject).iter().any(|(_, thread)| open(thread))
     }
 
     /// The status of a run, which follows from its tasks, its kick-off form and its open issues.
@@ -95,7 +88,8 @@ impl Family {
     }
 
     fn progress(&self, run: &Value) -> (usize, usize) {
-        let visible = self.tasks(text(run, "id")).iter().filter(|task| !is_hidden(task));
+        let tasks = self.tasks(text(run, "id"));
+        let visible = tasks.iter().filter(|task| !is_hidden(task));
         let (mut done, mut total) = (0, 0);
         for task in visible {
             total += 1;
@@ -116,7 +110,7 @@ pub(super) fn is_completed(task: &Value) -> bool {
 }
 
 /// A run as lists and single gets show it.
-pub(super) fn run(world: &World, family: &Family, record: &Value, with: &With) -> Value {
+pub(super) fn run(world: &World, family: &Family<'_>, record: &Value, with: &With) -> Value {
     let id = text(record, "id");
     let tasks = family.tasks(id);
     let (done, total) = family.progress(record);
@@ -143,7 +137,7 @@ pub(super) fn run(world: &World, family: &Family, record: &Value, with: &With) -
         ("due_date_passed", json!(late > 0)),
         ("due_soon", json!(false)),
         ("prerun_length", json!(definitions)),
-        ("collaborators", json!(collaborators(record, tasks))),
+        ("collaborators", json!(collaborators(record, &tasks))),
     ] {
         put(&mut shown, key, value);
     }
@@ -155,7 +149,7 @@ pub(super) fn run(world: &World, family: &Family, record: &Value, with: &With) -
     shown
 }
 
-fn include_run(world: &World, family: &Family, record: &Value, with: &With, shown: &mut Value) {
+fn include_run(world: &World, family: &Family<'_>, record: &Value, with: &With, shown: &mut Value) {
     let id = text(record, "id");
     let tasks = family.tasks(id);
     let wrap = |rows: Vec<Value>| json!({"data": rows});
@@ -197,7 +191,7 @@ fn include_run(world: &World, family: &Family, record: &Value, with: &With, show
 }
 
 /// A task as lists and single gets show it.
-pub(super) fn task(world: &World, family: &Family, record: &Value, with: &With) -> Value {
+pub(super) fn task(world: &World, family: &Family<'_>, record: &Value, with: &With) -> Value {
     let id = text(record, "id");
     let mut shown = record.clone();
     let run = world.get("runs", text(record, "run_id"));
@@ -295,8 +289,7 @@ fn with_answers(definitions: &[Value], values: Option<&Value>, task: Option<&str
 
 /// The tags of a subject: each the association (`id`) with the tag it stands for (`tag_id`).
 pub(super) fn tags(world: &World, subject: &str) -> Vec<Value> {
-    let links = world.list("tag_links").into_iter().map(|(_, link)| link);
-    let of_subject = links.filter(|link| text(link, "subject_id") == subject);
+    let of_subject = world.list_where("tag_links", "subject_id", subject).into_iter().map(|(_, link)| link);
     of_subject
         .filter_map(|link| {
             let tag = world.get("tags", text(&link, "tag_id"))?;
@@ -308,9 +301,9 @@ pub(super) fn tags(world: &World, subject: &str) -> Vec<Value> {
 
 /// The comments and issues of a subject, oldest first.
 pub(super) fn threads(world: &World, subject: &str, issues_only: bool) -> Vec<Value> {
-    let all = world.list("threads").into_iter().map(|(_, thread)| thread);
+    let all = world.list_where("threads", "subject_id", subject).into_iter().map(|(_, thread)| thread);
     let mut found: Vec<Value> = all
-        .filter(|thread| text(thread, "subject_id") == subject && !has(thread, "archived_at"))
+        .filter(|thread| !has(thread, "archived_at"))
         .filter(|thread| !issues_only || text(thread, "label") == "problem")
         .map(|thread| (*thread).clone())
         .collect();
@@ -349,7 +342,7 @@ pub(super) fn checklist(world: &World, record: &Value, with: &With) -> Value {
     let id = text(record, "id");
     let mut shown = record.clone();
     let steps = steps(world, id);
-    let runs = world.list("runs").iter().filter(|(_, run)| text(run, "checklist_id") == id).count();
+    let runs = world.list_where("runs", "checklist_id", id).len();
     put(&mut shown, "steps_count", json!(steps.len()));
     put(&mut shown, "started_processes", json!(runs));
     put(&mut shown, "is_archived", json!(truthy(record, "is_archived") || has(record, "archived_at")));
@@ -371,8 +364,8 @@ pub(super) fn checklist(world: &World, record: &Value, with: &With) -> Value {
 
 /// The steps of a template by position.
 pub(super) fn steps(world: &World, checklist: &str) -> Vec<Value> {
-    let all = world.list("steps").into_iter().map(|(_, step)| (*step).clone());
-    let mut found: Vec<Value> = all.filter(|step| text(step, "checklist_id") == checklist).collect();
+    let all = world.list_where("steps", "checklist_id", checklist).into_iter();
+    let mut found: Vec<Value> = all.map(|(_, step)| (*step).clone()).collect();
     found.sort_by_key(|step| step.get("position").and_then(Value::as_u64));
     found
 }

@@ -11,7 +11,7 @@ use super::answers::{
 use super::auth::{self, Caller};
 use super::tasks::Scope;
 use super::threads::Subject;
-use super::{Call, extras, members, runs, tasks, templates, threads};
+use super::{Call, extras, hooks, members, runs, tasks, templates, threads};
 use crate::kit::{Answer, Request, World};
 
 /// A path, taken apart.
@@ -128,6 +128,9 @@ fn other_operation(method: &str, path: &[&str]) -> Option<&'static str> {
         ("GET", ["users"]) => "users.list",
         ("GET", ["users-list"]) => "users.list-light",
         ("GET", ["users", _]) => "users.get",
+        ("POST", ["users", _, "add-watcher"]) => "watchers.create",
+        ("GET", ["watchers"]) => "watchers.list",
+        ("DELETE", ["remove-watcher", _]) => "watchers.delete",
         ("GET", ["guests"]) => "guests.list",
         ("POST", ["guests"]) => "guests.create",
         ("GET", ["guests", _]) => "guests.get",
@@ -179,7 +182,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Reply {
     } else {
         request.json().map_err(|problem| bad_request(&problem))?
     };
-    let call = Call { request, caller, body, v1: place.v1 };
+    let call = Call::new(request, caller, body, place.v1);
     if operation == "organizations.get" {
         let record = world.get("organizations", &organization).ok_or_else(not_found)?;
         return Ok(item(200, (*record).clone()));
@@ -193,7 +196,7 @@ fn without_organization(world: &mut World, request: &Request, path: &[&str], cal
             auth::user_token(world, &caller, organization, email)
         }
         _ if caller.is_app => Err(unauthenticated()),
-        ("GET", ["me"]) => members::me(world, &Call { request, caller, body: json!({}), v1: false }),
+        ("GET", ["me"]) => members::me(world, &Call::new(request, caller, json!({}), false)),
         ("GET", ["me", "organizations"]) => {
             let rows = world.get("organizations", &caller.organization).map(|record| (*record).clone());
             Ok(page(request, rows.into_iter().collect(), None))
@@ -227,12 +230,7 @@ fn process_call(world: &mut World, call: &Call<'_>, operation: &str, path: &[&st
         ("tasks.create", _) => tasks::create(world, call),
         ("tasks.update", [_, run, _, id]) => tasks::update(world, call, Some(run), id),
         ("tasks.update-any", [_, id]) if call.v1 && text(&call.body, "status") == "completed" => {
-            let mut call = Call {
-                request: call.request,
-                caller: call.caller.clone(),
-                body: call.body.clone(),
-                v1: true,
-            };
+            let mut call = Call::new(call.request, call.caller.clone(), call.body.clone(), true);
             put(&mut call.body, "task_id", json!(id));
             tasks::complete(world, &call, None)
         }
@@ -283,6 +281,9 @@ fn other_call(world: &mut World, call: &Call<'_>, operation: &str, path: &[&str]
         ("users.list", _) => members::users(world, call, false),
         ("users.list-light", _) => members::users(world, call, true),
         ("users.get", [_, id]) => members::user(world, call, id),
+        ("watchers.create", _) => hooks::add_watcher(world, call),
+        ("watchers.list", _) => hooks::watchers(world, call),
+        ("watchers.delete", [_, id]) => hooks::remove_watcher(world, call, id),
         ("guests.list", _) => members::guests(world, call),
         ("guests.create", _) => members::save_guest(world, call, None),
         ("guests.get", [_, email]) => members::guest(world, email),
@@ -317,7 +318,7 @@ pub(super) fn action(world: &mut World, actor: &str, name: &str, with: &Value) -
         organization: String::new(),
     };
     let request = Request::new("POST", "/");
-    let call = Call { request: &request, caller, body: with.clone(), v1: false };
+    let call = Call::new(&request, caller, with.clone(), false);
     let (run, task) = (text(with, "run_id"), text(with, "task_id"));
     let reply = match name {
         "launch" => runs::launch(world, &call),

@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::answers::{
-    Reply, forbidden, has, item, list, not_found, page, put, read_time, refused, refused_all, stamp, text,
-    to_working_day, truthy,
+    Reply, forbidden, has, is_id, item, list, not_found, page_of, put, read_time, refused, refused_all,
+    stamp, text, to_working_day, truthy,
 };
 use super::render::{self, Family, With};
 use super::values::{accept, missing};
@@ -15,7 +15,7 @@ use crate::kit::{Answer, World};
 
 /// `GET /runs`.
 pub(super) fn index(world: &World, call: &Call<'_>) -> Reply {
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let with = With::of(call.request);
     let mut rows: Vec<_> = world.list("runs").into_iter().map(|(_, run)| run).collect();
     rows.retain(|run| wanted(world, call, &family, run));
@@ -41,14 +41,14 @@ pub(super) fn index(world: &World, call: &Call<'_>) -> Reply {
 fn shown(
     world: &World,
     call: &Call<'_>,
-    family: &Family,
+    family: &Family<'_>,
     with: &With,
     rows: &[std::sync::Arc<Value>],
 ) -> Answer {
-    page(call.request, rows.iter().map(|run| render::run(world, family, run, with)).collect(), None)
+    page_of(call.request, rows, None, |run| render::run(world, family, run, with))
 }
 
-fn wanted(world: &World, call: &Call<'_>, family: &Family, run: &Value) -> bool {
+fn wanted(world: &World, call: &Call<'_>, family: &Family<'_>, run: &Value) -> bool {
     let id = text(run, "id");
     let archived = has(run, "archived_at");
     let archive = match call.query("archived").as_deref() {
@@ -63,12 +63,12 @@ fn wanted(world: &World, call: &Call<'_>, family: &Family, run: &Value) -> bool 
     };
     let tagged = |tag: &String| render::tags(world, id).iter().any(|link| text(link, "tag_id") == tag);
     let owned_by = |user: &String| {
-        run.get("owner_id").is_some_and(|owner| owner.to_string() == *user)
+        run.get("owner_id").is_some_and(|owner| is_id(owner, user))
             || family
                 .tasks(id)
                 .iter()
                 .filter_map(|task| task.get("owners"))
-                .any(|owners| list(owners, "users").iter().any(|owner| owner.to_string() == *user))
+                .any(|owners| list(owners, "users").iter().any(|owner| is_id(owner, user)))
     };
     archive
         && call.query("q").is_none_or(|q| text(run, "name").to_lowercase().contains(&q.to_lowercase()))
@@ -93,15 +93,15 @@ fn wanted(world: &World, call: &Call<'_>, family: &Family, run: &Value) -> bool 
         }
 }
 
-fn has_status(world: &World, family: &Family, run: &Value, asked: &str) -> bool {
+fn has_status(world: &World, family: &Family<'_>, run: &Value, asked: &str) -> bool {
     let status = family.status(run);
     match asked {
         "problem" => status == "problem" || status == "issue",
         "starred" => truthy(run, "starred"),
         "delayed" => {
             let late = |task: &Value| read_time(text(task, "deadline")).is_some_and(|at| at < world.now());
-            let mut open = family.tasks(text(run, "id")).iter().filter(|task| !render::is_completed(task));
-            status == "active" && open.any(|task| late(task))
+            let tasks = family.tasks(text(run, "id"));
+            status == "active" && tasks.iter().any(|task| !render::is_completed(task) && late(task))
         }
         asked => status == asked,
     }
@@ -111,7 +111,7 @@ fn has_status(world: &World, family: &Family, run: &Value, asked: &str) -> bool 
 pub(super) fn show(world: &World, call: &Call<'_>, id: &str) -> Reply {
     let run = world.get("runs", id).ok_or_else(not_found)?;
     let with = With::of(call.request);
-    Ok(item(200, render::run(world, &Family::gather(world), &run, &with)))
+    Ok(item(200, render::run(world, &Family::of(world), &run, &with)))
 }
 
 /// `POST /runs`.
@@ -154,7 +154,7 @@ pub(super) fn launch(world: &mut World, call: &Call<'_>) -> Reply {
     super::fire(world, &call.caller.actor, "process.launched", &id, "");
     let with = With::of(call.request);
     let run = world.get_any("runs", &id).ok_or_else(not_found)?;
-    Ok(item(201, render::run(world, &Family::gather(world), &run, &with)))
+    Ok(item(201, render::run(world, &Family::of(world), &run, &with)))
 }
 
 fn new_run(
@@ -256,7 +256,7 @@ pub(super) fn update(world: &mut World, call: &Call<'_>, id: &str) -> Reply {
 /// The answer to a change of a run; `progress` is a bare number here when the twin is told so.
 fn changed(world: &World, id: &str) -> Reply {
     let run = world.get("runs", id).ok_or_else(not_found)?;
-    let mut shown = render::run(world, &Family::gather(world), &run, &With::default());
+    let mut shown = render::run(world, &Family::of(world), &run, &With::default());
     if setting(world, "bare_progress") {
         let percent = shown.pointer("/progress/percent").cloned().unwrap_or_else(|| json!(0));
         put(&mut shown, "progress", percent);
@@ -272,7 +272,7 @@ pub(super) fn set_archived(world: &mut World, actor: &str, id: &str, archive: bo
     }
     let at = if archive { stamp(world.now()) } else { Value::Null };
     let kind = if archive { "archive" } else { "restore" };
-    let tasks = Family::gather(world).tasks(id).to_vec();
+    let tasks = Family::of(world).tasks(id);
     for task in tasks {
         let mut changed = (*task).clone();
         put(&mut changed, "archived_at", at.clone());
@@ -294,7 +294,7 @@ pub(super) fn purge(world: &mut World, actor: &str, admin: bool, id: &str) -> Re
     if !has(&run, "archived_at") {
         return Err(refused("run", "The process must be archived first."));
     }
-    let tasks = Family::gather(world).tasks(id).to_vec();
+    let tasks = Family::of(world).tasks(id);
     for task in tasks {
         world.remove(actor, "purge", "tasks", text(&task, "id"));
     }
@@ -324,7 +324,7 @@ pub(super) fn kickoff_form(world: &mut World, call: &Call<'_>, id: &str, complet
 /// `GET /runs/{run}/form-fields`.
 pub(super) fn form_fields(world: &World, id: &str) -> Reply {
     let run = world.get("runs", id).ok_or_else(not_found)?;
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let fields: Vec<Value> =
         family.tasks(id).iter().flat_map(|task| render::form_fields(world, task)).collect();
     Ok(item(200, json!({"ko_form_fields": render::kickoff_fields(world, &run), "form_fields": fields})))

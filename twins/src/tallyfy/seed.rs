@@ -340,6 +340,15 @@ impl TallyfyTwin {
     pub fn builder_with_seed(seed: u64) -> Builder {
         let organization = "0123456789abcdef0123456789abcdef".to_owned();
         let mut world = World::new(seed);
+        for (entity, field) in [
+            ("tasks", "run_id"),
+            ("threads", "subject_id"),
+            ("tag_links", "subject_id"),
+            ("steps", "checklist_id"),
+            ("runs", "checklist_id"),
+        ] {
+            world.index(entity, field);
+        }
         put_organization(&mut world, &organization, "Corp");
         let builder = Builder { world, organization, first_user: None };
         builder.setting("comments_per_hour", json!(120))
@@ -374,8 +383,8 @@ impl TallyfyTwin {
 
     /// Id of a task of a run by the title of its step.
     pub fn task_id(&self, run: &str, title: &str) -> Option<String> {
-        let tasks = self.hub.world().list_any("tasks");
-        let wanted = |task: &Value| text(task, "run_id") == run && text(task, "original_title") == title;
+        let tasks = self.hub.world().list_where("tasks", "run_id", run);
+        let wanted = |task: &Value| text(task, "original_title") == title;
         tasks.into_iter().find(|(_, task)| wanted(task)).map(|(id, _)| id)
     }
 

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::answers::{
-    Reply, has, item, list, not_found, page, put, read_time, refused, refused_all, stamp, text,
+    Reply, has, is_id, item, list, not_found, page_of, put, read_time, refused, refused_all, stamp, text,
     to_working_day, truthy,
 };
 use super::render::{self, Family, With};
@@ -28,7 +28,7 @@ pub(super) fn index(world: &World, call: &Call<'_>, scope: &Scope<'_>) -> Reply 
     if let Scope::Run(run) = scope {
         world.get("runs", run).ok_or_else(not_found)?;
     }
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let with = With::of(call.request);
     let mut rows: Vec<_> = world.list("tasks").into_iter().map(|(_, task)| task).collect();
     rows.retain(|task| in_scope(scope, task) && wanted(world, call, scope, &family, task));
@@ -46,7 +46,7 @@ pub(super) fn index(world: &World, call: &Call<'_>, scope: &Scope<'_>) -> Reply 
     if sort.starts_with('-') {
         rows.reverse();
     }
-    Ok(page(call.request, rows.iter().map(|task| render::task(world, &family, task, &with)).collect(), None))
+    Ok(page_of(call.request, &rows, None, |task| render::task(world, &family, task, &with)))
 }
 
 fn in_scope(scope: &Scope<'_>, task: &Value) -> bool {
@@ -59,7 +59,7 @@ fn in_scope(scope: &Scope<'_>, task: &Value) -> bool {
     }
 }
 
-fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, task: &Value) -> bool {
+fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family<'_>, task: &Value) -> bool {
     let archived = has(task, "archived_at");
     let archive = match call.query("archived").as_deref() {
         Some("only") => archived,
@@ -75,9 +75,7 @@ fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, ta
     let owned = |bucket: &str| {
         call.query(bucket).is_none_or(|asked| {
             let owners = task.get("owners").map(|owners| list(owners, bucket)).unwrap_or_default();
-            asked
-                .split(',')
-                .any(|one| owners.iter().any(|owner| *owner == json!(one) || owner.to_string() == one))
+            asked.split(',').any(|one| owners.iter().any(|owner| is_id(owner, one)))
         })
     };
     let unassigned = || {
@@ -92,7 +90,7 @@ fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, ta
         && ["users", "guests", "groups"].iter().all(|bucket| owned(bucket))
         && call.query("owners").is_none_or(|asked| {
             let users = task.get("owners").map(|owners| list(owners, "users")).unwrap_or_default();
-            asked.split(',').any(|one| users.iter().any(|user| user.to_string() == one))
+            asked.split(',').any(|one| users.iter().any(|user| is_id(user, one)))
         })
         && (call.query("unassigned").as_deref() != Some("true") || unassigned())
         && day("deadline_before").is_none_or(|limit| deadline < limit.as_str())
@@ -115,7 +113,7 @@ fn wanted(world: &World, call: &Call<'_>, scope: &Scope<'_>, family: &Family, ta
         })
 }
 
-fn has_status(world: &World, family: &Family, task: &Value, asked: &str) -> bool {
+fn has_status(world: &World, family: &Family<'_>, task: &Value, asked: &str) -> bool {
     let done = render::is_completed(task);
     let open = !done && !render::is_hidden(task);
     let late = || read_time(text(task, "deadline")).is_some_and(|at| at < world.now());
@@ -138,7 +136,7 @@ pub(super) fn show(world: &World, call: &Call<'_>, run: Option<&str>, id: &str) 
 }
 
 fn shown(world: &World, task: &Value, with: &With) -> Value {
-    let mut shown = render::task(world, &Family::gather(world), task, with);
+    let mut shown = render::task(world, &Family::of(world), task, with);
     // A single get carries the summary without being asked.
     put(&mut shown, "summary", task.get("summary").cloned().unwrap_or(Value::Null));
     shown
@@ -207,7 +205,7 @@ pub(super) fn update(world: &mut World, call: &Call<'_>, run: Option<&str>, id: 
     if has(&before, "archived_at") {
         return Err(not_found());
     }
-    if Family::gather(world).has_issue(text(&before, "run_id")) {
+    if Family::of(world).has_issue(text(&before, "run_id")) {
         return Err(refused("task", "The process has an open issue. Resolve it first."));
     }
     if run.is_none() && !call.v1 {
@@ -292,7 +290,7 @@ pub(super) fn complete(world: &mut World, call: &Call<'_>, run: Option<&str>) ->
     super::fire(world, &call.caller.actor, "task.completed", &run_id, id);
     let changed = if again { Vec::new() } else { apply_rules(world, &call.caller.actor, &run_id) };
     super::touch_run(world, &call.caller.actor, &run_id);
-    let family = Family::gather(world);
+    let family = Family::of(world);
     if !again && world.get("runs", &run_id).is_some_and(|run| family.is_complete(&run)) {
         super::fire(world, &call.caller.actor, "process.completed", &run_id, "");
     }
@@ -300,7 +298,7 @@ pub(super) fn complete(world: &mut World, call: &Call<'_>, run: Option<&str>) ->
 }
 
 fn may_complete(world: &World, body: &Value, task: &Value) -> Result<(), Answer> {
-    let family = Family::gather(world);
+    let family = Family::of(world);
     if has(task, "archived_at") || render::is_hidden(task) {
         return Err(not_found());
     }
@@ -339,7 +337,7 @@ pub(super) fn reopen(world: &mut World, actor: &str, run: Option<&str>, id: &str
 
 fn with_changed(world: &World, run: Option<&str>, id: &str, changed: &[String]) -> Reply {
     let task = find(world, run, id)?;
-    let family = Family::gather(world);
+    let family = Family::of(world);
     let mut answer = shown(world, &task, &With::default());
     if !truthy(&task, "is_oneoff_task") {
         let rows = changed.iter().filter_map(|other| world.get("tasks", other));
@@ -351,7 +349,7 @@ fn with_changed(world: &World, run: Option<&str>, id: &str, changed: &[String]) 
 
 /// Shows and hides tasks by the rules of their steps (`visible_when`), and says which changed.
 pub(super) fn apply_rules(world: &mut World, actor: &str, run: &str) -> Vec<String> {
-    let tasks = Family::gather(world).tasks(run).to_vec();
+    let tasks = Family::of(world).tasks(run);
     let mut changed = Vec::new();
     for task in &tasks {
         let Some(step) = world.get_any("steps", text(task, "step_id")) else { continue };

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{Reply, has, item, not_found, page, put, refused, stamp, text, truthy};
+use super::answers::{Reply, has, is_id, item, not_found, page, put, refused, stamp, text, truthy};
 use super::render::{self, With};
 use super::{Call, store};
 use crate::kit::World;
@@ -28,7 +28,7 @@ pub(super) fn index(world: &World, call: &Call<'_>) -> Reply {
             && call.query("starred").is_none_or(|starred| truthy(template, "starred") == (starred == "true"))
             && call
                 .query("owner_id")
-                .is_none_or(|owner| template.get("owner_id").is_some_and(|id| id.to_string() == owner))
+                .is_none_or(|owner| template.get("owner_id").is_some_and(|id| is_id(id, &owner)))
     });
     // Pinned first, then the latest changed.
     rows.sort_by_key(|template| {
