@@ -81,6 +81,11 @@ impl Builder {
     /// The twin.
     pub fn build(self) -> NetsuiteTwin {
         let Builder { mut world, schema, settings, public_key } = self;
+        for record in &schema.types {
+            for field in record.fields.iter().filter(|field| field.unique) {
+                world.index(&record.name, &field.name);
+            }
+        }
         let mut seed = |entity: &str, id: &str, record: Value| {
             world.save(Save { actor: SEED, kind: "create", entity, id, record });
         };
