@@ -171,6 +171,9 @@ mod tests {
         let text = accepted_text(Look::PLAIN, &done);
         assert!(text.starts_with("accepted orders: 2 writes released\nLeft out"), "{text}");
         assert!(text.contains("  update SO-1 in erp\n"), "{text}");
-        assert_eq!(accepted_json(&done), json!({"sync":"orders","released":2,"moved":["update SO-1 in erp"]}));
+        assert_eq!(
+            accepted_json(&done),
+            json!({"sync":"orders","released":2,"moved":["update SO-1 in erp"]})
+        );
     }
 }

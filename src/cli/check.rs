@@ -76,7 +76,9 @@ fn side_json(side: &SideReport) -> Json {
     let broken: Vec<Json> = side
         .broken
         .iter()
-        .map(|law| json!({ "field": law.field, "record": law.record, "text": law.text, "records": law.count }))
+        .map(
+            |law| json!({ "field": law.field, "record": law.record, "text": law.text, "records": law.count }),
+        )
         .collect();
     json!({
         "sync": side.sync,
@@ -182,7 +184,12 @@ mod tests {
             records: 3,
             broken,
         };
-        let law = BrokenLaw { field: "memo".into(), record: "7".into(), text: "reads a, writes b".into(), count: 2 };
+        let law = BrokenLaw {
+            field: "memo".into(),
+            record: "7".into(),
+            text: "reads a, writes b".into(),
+            count: 2,
+        };
         Inspection {
             systems: vec![system("one", Vec::new()), system("two", vec!["login refused".into()])],
             sides: vec![side("one", false, vec![law]), side("two", true, Vec::new())],

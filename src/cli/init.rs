@@ -63,7 +63,11 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-fn questions(input: &mut impl BufRead, output: &mut impl Write, known: &[String]) -> std::io::Result<Answers> {
+fn questions(
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+    known: &[String],
+) -> std::io::Result<Answers> {
     let mut question = |text: &str| -> std::io::Result<String> {
         write!(output, "{text}: ")?;
         output.flush()?;
@@ -73,7 +77,8 @@ fn questions(input: &mut impl BufRead, output: &mut impl Write, known: &[String]
         }
         Ok(answer.trim().to_owned())
     };
-    let names = question(&format!("Which systems besides Tallyfy, separated by commas ({})", known.join(", ")))?;
+    let names =
+        question(&format!("Which systems besides Tallyfy, separated by commas ({})", known.join(", ")))?;
     let organization = question("Tallyfy organization id (Settings > Organization; empty: later)")?;
     let template = question(&format!("Title of the Tallyfy template (empty: {TEMPLATE})"))?;
     let connectors = names.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -130,7 +135,8 @@ mod tests {
     fn a_file_is_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sync.toml");
-        let global = Global { config: Some(folder.path().join("none")), state: None, json: false, verbose: 0 };
+        let global =
+            Global { config: Some(folder.path().join("none")), state: None, json: false, verbose: 0 };
         assert_eq!(init(&global, vec!["salesforce".into()], &path), Ok(FINE));
         let written = std::fs::read_to_string(&path).unwrap();
         assert_eq!(load(&written).systems.len(), 2);

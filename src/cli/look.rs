@@ -43,7 +43,13 @@ fn list(rows: Vec<Row>, columns: &[&str]) -> Json {
     rows.into_iter().map(|row| Json::Object(opened(row, columns))).collect()
 }
 
-fn table(look: Look, rows: &[Row], head: &[&str], nothing: &str, line: impl Fn(&Row) -> Vec<String>) -> String {
+fn table(
+    look: Look,
+    rows: &[Row],
+    head: &[&str],
+    nothing: &str,
+    line: impl Fn(&Row) -> Vec<String>,
+) -> String {
     if rows.is_empty() {
         return format!("{nothing}\n");
     }
@@ -101,7 +107,13 @@ fn links_text(look: Look, links: &[Json]) -> String {
                 format!("{}:{}{state}", cell(member, "side"), cell(member, "record"))
             })
             .collect();
-        vec![cell(link, "id"), cell(link, "sync"), cell(link, "title"), cell(link, "state"), members.join("  ")]
+        vec![
+            cell(link, "id"),
+            cell(link, "sync"),
+            cell(link, "title"),
+            cell(link, "state"),
+            members.join("  "),
+        ]
     });
     look.table(&["link", "sync", "title", "state", "records"], lines)
 }
@@ -131,7 +143,8 @@ pub fn changes(global: &Global, look: Look, system: Option<&str>, limit: u32) ->
         || {
             let head = ["seq", "at", "record", "kind", "cause", "fields"];
             table(look, &rows, &head, "nothing was observed yet", |row| {
-                let record = format!("{} {} {}", cell(row, "system"), cell(row, "entity"), cell(row, "record"));
+                let record =
+                    format!("{} {} {}", cell(row, "system"), cell(row, "entity"), cell(row, "record"));
                 vec![
                     cell(row, "seq"),
                     time_cell(row, "at"),
@@ -220,8 +233,9 @@ pub fn log(global: &Global, look: Look, sync: Option<&str>, limit: u32) -> Outco
             table(look, &rows, &head, "nothing was written yet", |row| {
                 let what = [cell(row, "op"), cell(row, "system"), cell(row, "entity"), cell(row, "record")];
                 let open = opened(row.clone(), &["before", "after"]);
-                let value =
-                    |name: &str| open.get(name).filter(|_| row.get("field") != Some(&Json::Null)).map(value_text);
+                let value = |name: &str| {
+                    open.get(name).filter(|_| row.get("field") != Some(&Json::Null)).map(value_text)
+                };
                 vec![
                     time_cell(row, "at"),
                     cell(row, "write"),
@@ -251,7 +265,13 @@ pub fn conflicts_text(look: Look, rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         let row = opened(row.clone(), &["agreed", "candidates"]);
-        let head = format!("{} {} {}: {}", cell(&row, "id"), cell(&row, "sync"), cell(&row, "title"), cell(&row, "field"));
+        let head = format!(
+            "{} {} {}: {}",
+            cell(&row, "id"),
+            cell(&row, "sync"),
+            cell(&row, "title"),
+            cell(&row, "field")
+        );
         text.push_str(&format!("{}  (since {})\n", look.heading(&head), time_cell(&row, "opened_at")));
         text.push_str(&format!("  {}\n", cell(&row, "why")));
         if let Some(agreed) = row.get("agreed").filter(|agreed| !agreed.is_null()) {
@@ -318,7 +338,9 @@ mod tests {
 
     #[test]
     fn a_delete_conflict_says_its_own_choice() {
-        let conflict = row(r#"{"id":4,"sync":"o","title":"t","field":"delete","kind":"delete","candidates":"[]","why":"w"}"#);
+        let conflict = row(
+            r#"{"id":4,"sync":"o","title":"t","field":"delete","kind":"delete","candidates":"[]","why":"w"}"#,
+        );
         assert!(conflicts_text(Look::PLAIN, &[conflict]).contains("resolve 4 --value delete|keep\n"));
     }
 
@@ -342,9 +364,11 @@ mod tests {
 
     #[test]
     fn what_is_sent_reads_as_before_and_after() {
-        let update = row(r#"{"op":"update","fields":"{\"amount\":{\"before\":1.10,\"after\":2.20,\"number\":3}}"}"#);
+        let update =
+            row(r#"{"op":"update","fields":"{\"amount\":{\"before\":1.10,\"after\":2.20,\"number\":3}}"}"#);
         assert_eq!(sent(&update), "amount: 1.10 -> 2.20");
-        let create = row(r#"{"op":"create","fields":"{\"amount\":{\"before\":null,\"after\":2.20,\"number\":3}}"}"#);
+        let create =
+            row(r#"{"op":"create","fields":"{\"amount\":{\"before\":null,\"after\":2.20,\"number\":3}}"}"#);
         assert_eq!(sent(&create), "amount: 2.20");
         let change = row(r#"{"fields":"{\"memo\":[null,\"x\"]}"}"#);
         assert_eq!(differences(&change), "memo: (blank) -> x");

@@ -129,9 +129,7 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         }
         Command::Log { sync, limit } => look::log(&global, look, sync.as_deref(), limit.limit),
         Command::Why { sync, record, field } => why::why(&global, look, &sync, &record, field.as_deref()),
-        Command::Conflicts { sync, limit } => {
-            look::conflicts(&global, look, sync.as_deref(), limit.limit)
-        }
+        Command::Conflicts { sync, limit } => look::conflicts(&global, look, sync.as_deref(), limit.limit),
         Command::Resolve { id, take, value } => decide::resolve(&global, id, take, value).await,
         Command::Retry { write } => decide::retry(&global, write).await,
         Command::Drop { write } => decide::drop_write(&global, write).await,

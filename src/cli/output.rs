@@ -105,7 +105,8 @@ impl Look {
 
 /// White space and control characters as plain blanks: what a system sent must not move the cursor.
 pub fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
+    let plain: String =
+        text.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
     plain.trim_end().to_owned()
 }
 

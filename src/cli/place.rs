@@ -26,14 +26,16 @@ pub fn config_path(global: &Global) -> PathBuf {
 /// Every problem, each with its place.
 pub fn read_config(global: &Global) -> Result<Config, Problems> {
     // A variable that is not Unicode is none of ours: it is passed over, not a reason to stop.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load(&config_path(global), environment, &overrides(global))
 }
 
 fn overrides(global: &Global) -> Vec<(String, String)> {
     // Flags count from where the command is given, not from the config file.
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let state = global.state.as_ref().map(|path| ("state.path".to_owned(), absolute(path).display().to_string()));
+    let state =
+        global.state.as_ref().map(|path| ("state.path".to_owned(), absolute(path).display().to_string()));
     state.into_iter().collect()
 }
 
@@ -65,7 +67,12 @@ mod tests {
     use super::*;
 
     fn global(config: Option<&Path>, state: Option<&Path>) -> Global {
-        Global { config: config.map(Path::to_owned), state: state.map(Path::to_owned), json: false, verbose: 0 }
+        Global {
+            config: config.map(Path::to_owned),
+            state: state.map(Path::to_owned),
+            json: false,
+            verbose: 0,
+        }
     }
 
     #[test]
@@ -84,7 +91,8 @@ mod tests {
     fn the_flag_wins_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sync.toml");
-        std::fs::write(&path, "[state]\npath = \"one.db\"\n").unwrap();
+        std::fs::write(&path, "[state]\npath = \"one.db\"\n[systems.erp]\nconnector = \"netsuite\"\n")
+            .unwrap();
         let read = |state| config(&global(Some(&path), state)).unwrap().state.path;
         assert_eq!(read(None), folder.path().join("one.db"));
         let two = folder.path().join("two.db");

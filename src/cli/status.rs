@@ -50,6 +50,10 @@ fn read(store: &Store, config: Option<&Config>) -> StoreResult<Standing> {
         streams: all(View::Streams)?,
         problems: all(View::Problems)?,
     };
+    for row in &mut standing.systems {
+        let paused = row.get("paused").and_then(Json::as_i64) == Some(1);
+        row.insert("paused".into(), json!(paused));
+    }
     if let Some(config) = config {
         only_configured(&mut standing, config);
     }
@@ -100,7 +104,7 @@ const COUNTS: [&str; 7] = ["linked", "unlinked", "conflicts", "waiting", "held",
 fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
     let mut text = String::new();
     let systems = standing.systems.iter().map(|row| {
-        let state = if row.get("paused").and_then(Json::as_i64) == Some(1) {
+        let state = if row.get("paused") == Some(&Json::Bool(true)) {
             "paused".to_owned()
         } else {
             match (cell(row, "blocked_until").parse::<Timestamp>(), cell(row, "blocked_why")) {
@@ -109,7 +113,13 @@ fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
                 _ => "works".to_owned(),
             }
         };
-        vec![cell(row, "name"), cell(row, "connector"), cell(row, "title"), ago(&cell(row, "probed_at"), now), state]
+        vec![
+            cell(row, "name"),
+            cell(row, "connector"),
+            cell(row, "title"),
+            ago(&cell(row, "probed_at"), now),
+            state,
+        ]
     });
     text.push_str(&look.table(&["system", "connector", "as", "asked", "state"], systems));
     let syncs = standing.syncs.iter().map(|row| {
@@ -129,7 +139,10 @@ fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
             cell(row, "failure"),
         ]
     });
-    text.push_str(&format!("\n{}", look.table(&["listing", "polled", "swept", "records", "failure"], streams)));
+    text.push_str(&format!(
+        "\n{}",
+        look.table(&["listing", "polled", "swept", "records", "failure"], streams)
+    ));
     if standing.problems.is_empty() {
         text.push_str(&format!("\n{}\n", look.good("nothing needs a person")));
         return text;
@@ -163,7 +176,7 @@ mod tests {
     fn standing(problems: Vec<Row>) -> Standing {
         Standing {
             systems: vec![row(
-                r#"{"name":"erp","connector":"netsuite","title":"Corp","paused":0,"blocked_until":null,
+                r#"{"name":"erp","connector":"netsuite","title":"Corp","paused":false,"blocked_until":null,
                     "blocked_why":null,"probed_at":"2026-11-21T11:58:00.000000Z"}"#,
             )],
             syncs: vec![row(

@@ -22,11 +22,15 @@ pub async fn daemon(global: &Global) -> Outcome {
         tracing::warn!("{warning}");
     }
     if config.syncs.is_empty() {
-        return Err(Failed::config(format!("{} has no [[sync]]: there is nothing to run", config.path.display())));
+        return Err(Failed::config(format!(
+            "{} has no [[sync]]: there is nothing to run",
+            config.path.display()
+        )));
     }
     let engine = boot::engine(config).await?;
     let again = global.clone();
-    daemon::run(engine, move || read_config(&again).map_err(|problems| problems.to_string()), boot::rebuilt).await?;
+    daemon::run(engine, move || read_config(&again).map_err(|problems| problems.to_string()), boot::rebuilt)
+        .await?;
     Ok(FINE)
 }
 
@@ -147,8 +151,12 @@ mod tests {
             report_text(Look::PLAIN, &report()),
             "orders: 1 change seen, 3 written, 1 to be tried again\n  failed: crm: list Opportunity: 503\n"
         );
-        let idle = PassReport { sync: "orders".into(), idle: Some("not accepted".into()), ..Default::default() };
-        assert_eq!(report_text(Look::PLAIN, &idle), "orders: 0 changes seen, nothing written\n  not accepted\n");
+        let idle =
+            PassReport { sync: "orders".into(), idle: Some("not accepted".into()), ..Default::default() };
+        assert_eq!(
+            report_text(Look::PLAIN, &idle),
+            "orders: 0 changes seen, nothing written\n  not accepted\n"
+        );
     }
 
     #[test]

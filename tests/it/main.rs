@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod cli;
 mod clients;
 mod documents;
 mod harness;
