@@ -400,3 +400,7 @@ pub fn sign_oauth1(
     request.headers.push(("Authorization".to_owned(), value));
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

@@ -84,7 +84,9 @@ pub fn axes(template: &Template, section: &CapabilitySection) -> Capabilities {
     // Pages by offset are unstable whatever they are sorted by.
     let complete = template.sweep.as_ref().filter(|op| op.records.is_some()).or(template.list.as_ref());
     let by_offset = complete.and_then(|op| op.page.as_ref()).is_some_and(|page| page.kind == "offset");
-    let find = match (&template.find, &section.find) {
+    // A search that is written for the key field alone cannot be asked for other paths.
+    let general = template.find.as_ref().filter(|find| format!("{find:?}").contains("{find_field"));
+    let find = match (general, &section.find) {
         (None, _) => FindPaths::None,
         (Some(_), Some(toml::Value::Array(paths))) => {
             FindPaths::Some(paths.iter().filter_map(|path| path.as_str().map(str::to_owned)).collect())

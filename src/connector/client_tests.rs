@@ -211,3 +211,33 @@ async fn a_body_over_the_cap_is_unknown_for_a_write_and_not_repeated() {
     assert_eq!((failure.class, failure.applied), (FailureClass::Bug, Applied::Unknown));
     assert_eq!(sent(&fakes), 1);
 }
+
+#[tokio::test]
+async fn calls_share_one_slot_in_the_order_of_their_purpose() {
+    let fakes = scripted((0..6).map(|_| json(200, "{}")).collect());
+    let budget = BudgetSpec { per_minute: Some(60), per_day: None, max_in_flight: Some(1) };
+    let client =
+        Client::new("crm", "https://api.example.com", &budget, Limits::default(), fakes.ports.clone())
+            .unwrap();
+    let with = |purpose: Purpose, name: &str| {
+        let mut call = call("GET", true);
+        call.purpose = purpose;
+        call.request.url = format!("https://api.example.com/{name}");
+        client.call(call)
+    };
+    let results = tokio::join!(
+        with(Purpose::Sweep, "first"),
+        with(Purpose::Sweep, "sweep"),
+        with(Purpose::Poll, "poll"),
+        with(Purpose::Write, "write1"),
+        with(Purpose::Write, "write2"),
+    );
+    assert!(
+        results.0.is_ok() && results.1.is_ok() && results.2.is_ok() && results.3.is_ok() && results.4.is_ok()
+    );
+    let seen = fakes.transport.seen.lock().unwrap();
+    let order: Vec<&str> = seen.iter().filter_map(|sent| sent.url.rsplit('/').next()).collect();
+    // The first had its turn before anybody else asked.
+    assert_eq!(order, ["first", "write1", "write2", "poll", "sweep"]);
+    assert_eq!((client.status().calls, client.status().in_flight), (5, 0));
+}

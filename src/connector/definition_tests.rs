@@ -107,3 +107,10 @@ fn a_users_own_file_wins_and_every_bad_one_is_named() {
     assert!(text.contains("bad1.toml") && text.contains("bad2.toml"), "{text}");
     assert!(load_definitions(Some(Path::new("/nonexistent"))).unwrap_err().join("").contains("/nonexistent"));
 }
+
+#[test]
+fn the_digest_follows_the_content_and_not_its_layout() {
+    let digest = |source: &str| parse("x.toml", source).unwrap().digest();
+    assert_eq!(digest(TRYTON), digest(&format!("# a remark\n{TRYTON}")));
+    assert_ne!(digest(TRYTON), digest(&changed(TRYTON, "overlap = \"10m\"", "overlap = \"11m\"")));
+}

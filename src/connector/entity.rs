@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use regex_lite::Regex;
 use serde_json::{Map, Value as Json};
 
@@ -14,15 +13,13 @@ use super::api::{
     Applied, Capabilities, CreateIdentity, Entity, EntityRequest, Failure, FailureClass, Listing, Lookup,
     NewRecord, Page, Removal, Tombstones, Written,
 };
-use super::auth::to_json;
 use super::client::Purpose;
 use super::connection::{Answer, Ask, Connection};
-use super::definition::{About, Columns, Operation, Stamp, WriteAs};
-use super::items::{self, Codecs, Decoder, Version};
-use super::placeholder::{Scope, Text, plain, unknown};
+use super::definition::Operation;
+use super::items::{self, Codecs, Decoder};
+use super::placeholder::{Scope, Text, plain};
 use super::rules::{CallKind, ErrorClass};
 use super::system::{Plan, operation};
-use super::vars::value_list;
 use crate::core::record::{Record, Values};
 use crate::ports::BoxFuture;
 
@@ -32,234 +29,12 @@ pub struct DeclarativeEntity {
     pub(super) plan: Plan,
     pub(super) request: EntityRequest,
     pub(super) decoder: Decoder,
-    holes: BTreeMap<String, Json>,
-    write_as: Vec<(Option<Regex>, BTreeSet<String>, String)>,
-    form: String,
+    pub(super) holes: BTreeMap<String, Json>,
+    pub(super) write_as: Vec<(Option<Regex>, BTreeSet<String>, String)>,
+    pub(super) form: String,
 }
 
 impl DeclarativeEntity {
-    /// Resolves names and prepares reading; asks the API for its fields where the definition says how.
-    ///
-    /// # Errors
-    /// Class `Invalid` with the nearest names, or what the API answers.
-    pub(super) async fn open(
-        connection: Arc<Connection>,
-        about: &About,
-        plan: Plan,
-        request: EntityRequest,
-    ) -> Result<Self, Failure> {
-        let attempted = format!("open {} in {}", request.entity, connection.system());
-        let invalid = |why: String| Failure::new(FailureClass::Invalid, attempted.clone(), why);
-        let columns = plan.template.columns.clone();
-        for path in &request.paths {
-            check_path(path, &columns).map_err(invalid)?;
-        }
-        let mut entity = Self {
-            holes: plan.holes.clone(),
-            decoder: Decoder::default(),
-            write_as: Vec::new(),
-            form: String::new(),
-            connection,
-            plan,
-            request,
-        };
-        let described = entity.describe(&attempted).await?;
-        if let Some(known) = &described {
-            entity.check_names(known, &columns).map_err(invalid)?;
-        }
-        let write_as = std::mem::take(&mut entity.plan.template.write_as);
-        for rule in &write_as {
-            entity.write_as.push(entity.compile(rule).map_err(invalid)?);
-        }
-        entity.prepare(&columns, described.as_ref()).map_err(invalid)?;
-        entity.form = format!(
-            "{} {} {} {:?} {}",
-            about.id,
-            about.definition_version,
-            entity.request.entity,
-            entity.plan.holes.values().map(plain).collect::<Vec<_>>(),
-            entity.request.paths.join(",")
-        );
-        Ok(entity)
-    }
-
-    fn compile(&self, rule: &WriteAs) -> Result<(Option<Regex>, BTreeSet<String>, String), String> {
-        let regex = rule.regex.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
-        let listed = rule.listed_in.as_deref().map(|name| value_list(self.connection.vars(), name));
-        Ok((regex, listed.unwrap_or_default(), rule.codec.clone()))
-    }
-
-    /// The fields that the API says there are: type and whether they can be written. `None` where it
-    /// cannot be asked.
-    async fn describe(
-        &self,
-        attempted: &str,
-    ) -> Result<Option<BTreeMap<String, (Option<String>, bool)>>, Failure> {
-        let Some(describe) = &self.plan.template.describe else { return Ok(None) };
-        let operation = Operation {
-            call: describe.call.clone(),
-            method: describe.method.clone(),
-            path: describe.path.clone(),
-            ..Operation::default()
-        };
-        let ask = Ask {
-            operation: &operation,
-            holes: &self.holes,
-            next_url: None,
-            attempted: attempted.to_owned(),
-            purpose: Purpose::Probe,
-            repeatable: true,
-            kind: CallKind::Other,
-        };
-        let answer = match self.connection.exchange(ask).await {
-            Ok(answer) => answer,
-            // Not offered, or not to us: names are then checked by the first call that uses them.
-            Err(failure)
-                if matches!(
-                    failure.class,
-                    FailureClass::Bug | FailureClass::Gone | FailureClass::Forbidden | FailureClass::Invalid
-                ) =>
-            {
-                tracing::debug!(%failure, "the fields cannot be listed");
-                return Ok(None);
-            }
-            Err(failure) => return Err(failure),
-        };
-        let mut known = BTreeMap::new();
-        let mut add = |name: &str, entry: &Json| {
-            let kind = describe.kind.as_deref().and_then(|pointer| entry.pointer(pointer)).map(plain);
-            let writable = describe.writable.as_deref().and_then(|pointer| entry.pointer(pointer));
-            known.insert(name.to_owned(), (kind, writable.and_then(Json::as_bool).unwrap_or(true)));
-        };
-        match answer.value(&describe.fields) {
-            Some(Json::Array(entries)) => {
-                for entry in &entries {
-                    let name = describe.name.as_deref().and_then(|pointer| entry.pointer(pointer));
-                    if let Some(name) = name.and_then(Json::as_str) {
-                        add(name, entry);
-                    }
-                }
-            }
-            Some(Json::Object(entries)) => entries.iter().for_each(|(name, entry)| add(name, entry)),
-            _ => {}
-        }
-        Ok(Some(known).filter(|known: &BTreeMap<_, _>| !known.is_empty()))
-    }
-
-    fn check_names(
-        &mut self,
-        known: &BTreeMap<String, (Option<String>, bool)>,
-        columns: &Columns,
-    ) -> Result<(), String> {
-        let fold = columns.case.as_deref() == Some("lower");
-        let mut problems = Vec::new();
-        let marker = self.request.marker.iter();
-        for path in self.request.paths.iter().chain(marker) {
-            let (head, related) =
-                path.split_once('.').map_or((path.as_str(), false), |(head, _)| (head, true));
-            let found =
-                known.iter().find(|(name, _)| *name == head || (fold && name.eq_ignore_ascii_case(head)));
-            match found {
-                None if related => {}
-                None => problems.push(unknown(
-                    &format!("field of {}", self.request.entity),
-                    path,
-                    known.keys().map(String::as_str),
-                )),
-                Some((_, (kind, writable))) => {
-                    if let (Some(kind), false) = (kind, related) {
-                        self.plan.kinds.entry(path.clone()).or_insert_with(|| kind.clone());
-                    }
-                    if !writable && self.request.written.contains(path) {
-                        problems.push(format!("field {path:?} of {} cannot be written", self.request.entity));
-                    }
-                }
-            }
-        }
-        for path in self.request.written.iter().filter(|path| path.contains('.')) {
-            problems
-                .push(format!("{path:?} belongs to a related record and cannot be written through this one"));
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
-    }
-
-    /// Decoder, and the holes `fields` and `select`.
-    fn prepare(
-        &mut self,
-        columns: &Columns,
-        described: Option<&BTreeMap<String, (Option<String>, bool)>>,
-    ) -> Result<(), String> {
-        let fold = columns.case.as_deref() == Some("lower");
-        let same = |a: &str, b: &str| if fold { a.eq_ignore_ascii_case(b) } else { a == b };
-        let mut fields: Vec<String> = columns.base.clone();
-        let optional = columns.optional.iter().filter(|f| described.is_some_and(|d| d.contains_key(*f)));
-        for field in optional.chain(&self.plan.fields).chain(&self.request.paths) {
-            if !fields.iter().any(|known| same(known, field)) {
-                fields.push(field.clone());
-            }
-        }
-        let mut select = Vec::new();
-        for field in &fields {
-            if let Some(text) = self.column(columns, field)? {
-                select.push(text);
-            }
-        }
-        self.holes.insert("select".to_owned(), Json::String(select.join(", ")));
-        self.holes.insert("fields".to_owned(), Json::Array(fields.into_iter().map(Json::String).collect()));
-        let identity = &self.plan.template.identity;
-        let stamp = identity.updated_at.as_ref();
-        self.decoder = Decoder {
-            paths: self.request.paths.clone(),
-            fold_case: fold,
-            absent_is_null: false,
-            drop: Vec::new(),
-            codecs: Codecs::default(),
-            kinds: self.plan.kinds.clone(),
-            id: identity.id.clone(),
-            id_normalise: identity.id_normalise.clone(),
-            updated_at: stamp
-                .map(|stamp| [Some(stamp.path.clone()), stamp.or.clone()].into_iter().flatten().collect())
-                .unwrap_or_default(),
-            zone: stamp.and_then(|stamp| self.zone(stamp)),
-            version: match identity.version.as_deref() {
-                Some("updated_at") => Version::UpdatedAt,
-                Some(pointer) if pointer.starts_with('/') => Version::At(pointer.to_owned()),
-                _ => Version::None,
-            },
-            archived: self.plan.section.archived.as_ref().map(|a| (a.field.clone(), to_json(&a.is))),
-        };
-        Ok(())
-    }
-
-    fn column(&self, columns: &Columns, field: &str) -> Result<Option<String>, String> {
-        let holes = BTreeMap::from([("column".to_owned(), Json::String(field.to_owned()))]);
-        let below = Scope::new(&self.plan.holes);
-        let scope = below.with(&holes);
-        for rule in &columns.select {
-            let regex =
-                rule.regex.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
-            let listed = rule.listed_in.as_deref().is_none_or(|name| {
-                value_list(self.connection.vars(), name).iter().any(|known| known.eq_ignore_ascii_case(field))
-            });
-            if listed && regex.is_none_or(|regex| regex.is_match(field)) {
-                return Text::parse(&rule.text)?.render(&scope);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The offset of the zone that stamps are written in; `None` where we do not know it.
-    pub(super) fn zone(&self, stamp: &Stamp) -> Option<SignedDuration> {
-        let Some(var) = &stamp.zone else { return Some(SignedDuration::ZERO) };
-        let text = self.connection.vars().get(var).map(plain)?;
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.trim_start_matches('+')),
-        };
-        let offset = SignedDuration::try_from(super::rules::duration(digits).ok()?).ok()?;
-        Some(if negative { -offset } else { offset })
-    }
-
     /// The decoder for the answers of one operation.
     pub(super) fn decoder_of(&self, operation: &Operation) -> Decoder {
         Decoder {
@@ -372,7 +147,14 @@ impl DeclarativeEntity {
                 let found =
                     self.records(operation, &answer, &attempted)?.into_iter().find(|record| record.id == id);
                 match found {
-                    Some(record) => Ok(Lookup::Found(record)),
+                    Some(mut record) => {
+                        // Some APIs show the version only around the record, not in it.
+                        let place = self.plan.template.identity.version.as_deref();
+                        if let Some(place) = place.filter(|place| place.starts_with("header:")) {
+                            record.version = answer.value(place).map(|version| plain(&version));
+                        }
+                        Ok(Lookup::Found(record))
+                    }
                     None => self.not_found(id, "the answer holds no record of that id".to_owned()).await,
                 }
             }
@@ -420,7 +202,8 @@ impl DeclarativeEntity {
         let operation = self.operation("find", &attempted)?;
         let kind = self.plan.kinds.get(path).map(String::as_str);
         let value = Codecs(operation.codecs.clone()).write(value, kind);
-        let holes = self.holes(&[("find_field", Json::String(path.to_owned())), ("value", value)]);
+        let field = Json::String(path.to_owned());
+        let holes = self.holes(&[("find_field", field), ("key", value.clone()), ("value", value)]);
         let answer = self.read(operation, &holes, attempted.clone(), CallKind::List).await?;
         self.records(operation, &answer, &attempted)
     }
@@ -455,18 +238,20 @@ impl DeclarativeEntity {
             return self.find_now(&marker, &Json::String(mark.to_owned())).await;
         }
         let key = self.key(mark);
-        let Some(by_key) = operation(&self.plan.template, "get_by_key") else {
-            let field = self.external_field().ok_or_else(|| {
-                Failure::new(
-                    FailureClass::Invalid,
-                    attempted.clone(),
-                    "not sent: no external id field is named",
-                )
-            })?;
-            return self.find_now(&field, &Json::String(key)).await;
+        let by_key = match operation(&self.plan.template, "get_by_key") {
+            Some(by_key) => by_key.clone(),
+            None => match (self.external_field(), operation(&self.plan.template, "find")) {
+                (Some(field), Some(_)) => return self.find_now(&field, &Json::String(key)).await,
+                // What can be written by key can be read by key.
+                _ => Operation {
+                    method: Some("GET".to_owned()),
+                    path: self.operation("upsert", &attempted)?.path.clone(),
+                    ..Operation::default()
+                },
+            },
         };
         let holes = self.holes(&[("key", Json::String(key))]);
-        let answer = match self.read(by_key, &holes, attempted.clone(), CallKind::One).await {
+        let answer = match self.read(&by_key, &holes, attempted.clone(), CallKind::One).await {
             Ok(answer) => answer,
             Err(failure) if failure.class == FailureClass::Gone => return Ok(Vec::new()),
             Err(failure) => return Err(failure),
@@ -492,16 +277,29 @@ impl DeclarativeEntity {
         for (path, value) in values {
             let kind = self.plan.kinds.get(path).map(String::as_str);
             let mut encoded = codecs.write(value, kind);
-            let as_object = self.write_as.iter().any(|(regex, listed, codec)| {
-                codec == "object_id"
-                    && (listed.contains(path) || regex.as_ref().is_some_and(|regex| regex.is_match(path)))
-            });
-            if as_object && !encoded.is_null() && !encoded.is_object() {
+            let form = self.write_form(path);
+            if form == Some("object_id") && !encoded.is_null() && !encoded.is_object() {
                 encoded = Json::Object(Map::from_iter([("id".to_owned(), Json::String(plain(&encoded)))]));
             }
-            body.insert(path.clone(), encoded);
+            match path.split_once('.').filter(|_| form == Some("new_line")) {
+                Some((list, field)) => add_to_line(&mut body, list, field, encoded),
+                None => {
+                    body.insert(path.clone(), encoded);
+                }
+            }
         }
         Json::Object(body)
+    }
+
+    /// The codec of the first `write_as` rule for this path.
+    fn write_form(&self, path: &str) -> Option<&str> {
+        let matches = |regex: &Option<Regex>, listed: &BTreeSet<String>| {
+            listed.contains(path) || regex.as_ref().is_some_and(|regex| regex.is_match(path))
+        };
+        self.write_as
+            .iter()
+            .find(|(regex, listed, _)| matches(regex, listed))
+            .map(|(_, _, codec)| codec.as_str())
     }
 
     async fn create_now(&self, new: &NewRecord) -> Result<Written, Failure> {
@@ -605,23 +403,17 @@ impl DeclarativeEntity {
     }
 }
 
+/// Puts a value into the one new line of a list of lines: `lines = [["create", [{ field: value }]]]`.
+fn add_to_line(body: &mut Map<String, Json>, list: &str, field: &str, value: Json) {
+    let lines = body.entry(list.to_owned()).or_insert_with(|| serde_json::json!([["create", [{}]]]));
+    if let Some(Json::Object(line)) = lines.pointer_mut("/0/1/0") {
+        line.insert(field.to_owned(), value);
+    }
+}
+
 fn is_done(operation: &Operation, failure: &Failure) -> bool {
     let done = operation.treat_as_done.iter().filter_map(|name| ErrorClass::parse(name).ok());
     failure.applied == Applied::No && done.map(ErrorClass::failure).any(|class| class == failure.class)
-}
-
-fn check_path(path: &str, columns: &Columns) -> Result<(), String> {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    if !path.split('.').all(part) {
-        return Err(format!("{path:?} is not a name that a field of this API can have"));
-    }
-    if path.contains('.') && !columns.dotted {
-        return Err(format!("{path:?}: fields of related records cannot be read from this API"));
-    }
-    Ok(())
 }
 
 impl Entity for DeclarativeEntity {

@@ -20,23 +20,26 @@ use crate::core::record::{Record, Values};
 /// # Errors
 /// When the text is no JSON.
 pub fn at<'a>(body: &'a str, pointer: &str) -> Result<Option<&'a RawValue>, String> {
-    let mut here: &RawValue =
-        serde_json::from_str(body).map_err(|error| format!("the answer is not valid JSON: {error}"))?;
+    let bad = |error: serde_json::Error| format!("the answer is not valid JSON: {error}");
+    let mut here = body;
+    let mut found: Option<&RawValue> = None;
     for token in tokens(pointer) {
-        let next = match here.get().as_bytes().first() {
-            Some(b'{') => pick(here.get(), &token),
+        let next = match here.trim_start().as_bytes().first() {
+            Some(b'{') => pick(here, &token).map_err(bad)?,
             Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(here.get()).map_err(|e| e.to_string())?;
+                let items: Vec<&RawValue> = serde_json::from_str(here).map_err(bad)?;
                 token.parse::<usize>().ok().and_then(|index| items.get(index).copied())
             }
-            _ => None,
+            _ => serde_json::from_str::<&RawValue>(here).map(|_| None).map_err(bad)?,
         };
-        match next {
-            Some(next) => here = next,
-            None => return Ok(None),
-        }
+        let Some(next) = next else { return Ok(None) };
+        here = next.get();
+        found = Some(next);
     }
-    Ok(Some(here))
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => serde_json::from_str(body).map(Some).map_err(bad),
+    }
 }
 
 fn tokens(pointer: &str) -> impl Iterator<Item = String> + '_ {
@@ -63,7 +66,7 @@ pub fn value_at(body: &str, pointer: &str) -> Option<Json> {
 }
 
 /// Reads one key of an object and skips the rest.
-fn pick<'a>(object: &'a str, key: &str) -> Option<&'a RawValue> {
+fn pick<'a>(object: &'a str, key: &str) -> Result<Option<&'a RawValue>, serde_json::Error> {
     struct Key<'k>(&'k str);
 
     impl<'de> Visitor<'de> for Key<'_> {
@@ -87,7 +90,10 @@ fn pick<'a>(object: &'a str, key: &str) -> Option<&'a RawValue> {
     }
 
     let mut reader = serde_json::Deserializer::from_str(object);
-    reader.deserialize_map(Key(key)).ok().flatten()
+    let found = reader.deserialize_map(Key(key))?;
+    // A body that was cut, or two bodies in one, must not pass for a whole one.
+    reader.end()?;
+    Ok(found)
 }
 
 /// A key, borrowed where it holds no escapes.

@@ -16,6 +16,13 @@ fn pages_are_split_without_touching_the_text() {
 }
 
 #[test]
+fn a_body_that_was_cut_or_doubled_is_no_page() {
+    for body in [r#"{"records":[{"Id":"a"}]"#, r#"{"records":[]}{"records":[]}"#, "", "null x"] {
+        assert!(split(body, "/records").is_err(), "{body}");
+    }
+}
+
+#[test]
 fn a_missing_list_is_never_an_empty_page() {
     assert!(split(r#"{"error":"x"}"#, "/records").unwrap_err().contains("has no"));
     assert!(split(r#"{"records":{}}"#, "/records").unwrap_err().contains("not a list"));

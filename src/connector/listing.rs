@@ -195,7 +195,7 @@ impl DeclarativeEntity {
         }
         let by_rows = operation.window.by.as_deref() == Some("rows");
         let next = self.next_place(operation, answer, &page, &place, &decoder).map_err(bug)?;
-        let newest = newest(&page, &decoder, place.newest.clone());
+        let newest = by_rows.then(|| newest(&page, &decoder, place.newest.clone())).flatten();
         match next {
             Some(mut next) => {
                 next.newest = newest;

@@ -133,8 +133,7 @@ impl DeclarativeSystem {
     async fn open_entity(&self, request: EntityRequest) -> Result<Arc<dyn Entity>, Failure> {
         let plan = self.plan(&request.entity)?;
         let entity =
-            DeclarativeEntity::open(Arc::clone(&self.connection), &self.definition.connector, plan, request)
-                .await?;
+            DeclarativeEntity::open(Arc::clone(&self.connection), &self.definition, plan, request).await?;
         Ok(Arc::new(entity))
     }
 
@@ -435,3 +434,7 @@ pub(super) fn operation<'a>(template: &'a Template, name: &str) -> Option<&'a Op
         None => Some(found),
     }
 }
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+mod tests;

@@ -14,9 +14,12 @@
 
 mod architecture;
 mod cli;
+mod cli_work;
 mod clients;
 mod documents;
 mod harness;
+mod scenarios;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;
 mod systemd_units;
+mod tryton_sync;

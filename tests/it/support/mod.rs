@@ -3,12 +3,16 @@
 //!
 //! Support code fails with a sentence; it never skips a test and never waits by sleeping a fixed time.
 
+pub mod bridge;
+pub mod cast;
+pub mod clock;
 pub mod http;
 pub mod process;
 pub mod python;
 pub mod rust_source;
 pub mod tryton;
 pub mod twins;
+pub mod world;
 
 use std::fs::{File, create_dir_all};
 use std::path::{Path, PathBuf};
