@@ -236,7 +236,7 @@ b = "Memo"
     #[test]
     fn the_smallest_counter_example_is_shown() {
         let lossy = sync(r#"read = "value | upper", write = "value ~ '!'""#);
-        let documents = [document("1", "a long memo"), document("2", "b"), document("3", "")];
+        let documents = [document("1", "a long memo"), document("2", "b"), ("3".into(), "{}".into())];
         let broken = broken_laws(&lossy, 0, &documents);
         assert_eq!(broken.len(), 1, "{broken:?}");
         assert_eq!((broken[0].field.as_str(), broken[0].record.as_str(), broken[0].count), ("memo", "2", 2));

@@ -13,6 +13,8 @@
 )]
 
 mod architecture;
+mod cli;
+mod cli_work;
 mod clients;
 mod documents;
 mod harness;
