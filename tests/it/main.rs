@@ -16,6 +16,7 @@ mod architecture;
 mod clients;
 mod documents;
 mod harness;
+mod own_connector;
 mod scenarios;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;
