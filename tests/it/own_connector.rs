@@ -226,14 +226,19 @@ fn bridge(folder: &std::path::Path, base: &str, tallyfy: &TallyfyTwin, tallyfy_b
     Bridge::over(&path)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_documented_definition_keeps_a_system_in_step() {
+/// A Tallyfy organisation with a template for customers.
+fn customers() -> TallyfyTwin {
     let template = TemplateSeed::new("Customer")
         .kickoff(FieldSeed::new("Customer code", "text"))
         .kickoff(FieldSeed::new("Company name", "text"))
         .kickoff(FieldSeed::new("Sync id", "text"))
         .step(StepSeed::task("Check customer"));
-    let tallyfy = TallyfyTwin::builder().template(&template).build();
+    TallyfyTwin::builder().template(&template).build()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_definition_keeps_a_system_in_step() {
+    let tallyfy = customers();
     let running = serve(&tallyfy.hub);
     let book = Shared::default();
     for number in 1..=5 {
