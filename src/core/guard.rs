@@ -9,17 +9,17 @@ use super::spec::GuardSpec;
 pub struct Counts {
     /// Linked records of the sync.
     pub linked: u64,
-    /// Deletes and archives that this plan asks for.
+    /// Links of which this plan deletes or archives records.
     pub deletes: u64,
-    /// Deletes and archives done in the window before.
+    /// Links of which records were deleted or archived in the window before.
     pub deletes_done: u64,
     /// Creates that this plan asks for.
     pub creates: u64,
     /// Creates done in the window before.
     pub creates_done: u64,
-    /// Records that this plan updates.
+    /// Links of which this plan updates records.
     pub updates: u64,
-    /// Per field name: how many values this plan blanks.
+    /// Per field name: of how many links this plan blanks it.
     pub blanks: Vec<(String, u64)>,
 }
 

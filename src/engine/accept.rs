@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::guards;
-use super::intake::take_changes;
+use super::intake::{retake_candidates, take_changes};
 use super::matching::match_fresh;
 use super::pass::PassReport;
 use super::reconcile::reconcile_due;
@@ -156,7 +156,7 @@ fn short_name(meaning: &std::collections::BTreeMap<String, String>) -> String {
 /// Decides everything that is due (all links, when the config is new) and collects the outcome.
 fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehearsal> {
     if everything {
-        store.refresh_candidates(&ctx.spec.name)?;
+        retake_candidates(ctx, store)?;
         store.mark_all_due(&ctx.spec.name, ctx.now, "config")?;
         release(ctx, store)?;
     }

@@ -1,6 +1,6 @@
 //! The brakes: looks at the writes that a pass decided and holds what is too much, as numbered batches.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
@@ -16,21 +16,21 @@ use crate::store::{Result, Store};
 pub fn tripped(ctx: &Context, store: &Store) -> Result<Vec<(Tripped, Vec<i64>)>> {
     let new = store.writes_in(WriteState::New, Some(&ctx.spec.name))?;
     let guard = &ctx.spec.guard;
+    // An accepted plan approved what it showed: only what came after it counts.
+    let accepted = store.sync_row(&ctx.spec.name)?.accepted_at;
+    let accepted = accepted.and_then(|at| at.checked_add(SignedDuration::from_micros(1)).ok());
     let since = |window: std::time::Duration| {
         let window = SignedDuration::try_from(window).unwrap_or_default();
-        ctx.now.saturating_sub(window).unwrap_or(ctx.now)
+        let since = ctx.now.saturating_sub(window).unwrap_or(ctx.now);
+        accepted.map_or(since, |accepted| since.max(accepted))
     };
     let counts = Counts {
         linked: store.linked_count(&ctx.spec.name)?,
-        deletes: count(&new, is_delete),
-        deletes_done: store.writes_count(
-            &ctx.spec.name,
-            &[Op::Archive, Op::Delete],
-            since(guard.delete_window),
-        )?,
-        creates: count(&new, |write| write.op == Op::Create),
-        creates_done: store.writes_count(&ctx.spec.name, &[Op::Create], since(guard.create_window))?,
-        updates: count(&new, |write| write.op == Op::Update),
+        deletes: links(&new, is_delete),
+        deletes_done: store.removals_since(&ctx.spec.name, since(guard.delete_window))?,
+        creates: size(new.iter().filter(|write| write.op == Op::Create).count()),
+        creates_done: store.creates_since(&ctx.spec.name, since(guard.create_window))?,
+        updates: links(&new, |write| write.op == Op::Update),
         blanks: blanks(&new),
     };
     let held = |brake: Brake, field: Option<&str>| -> Vec<i64> {
@@ -92,8 +92,14 @@ fn is_delete(write: &Write) -> bool {
     matches!(write.op, Op::Archive | Op::Delete)
 }
 
-fn count(writes: &[Write], which: impl Fn(&Write) -> bool) -> u64 {
-    u64::try_from(writes.iter().filter(|write| which(write)).count()).unwrap_or(u64::MAX)
+/// A link counts once, on however many sides it is written: the limits are shares of linked records.
+fn links(writes: &[Write], which: impl Fn(&Write) -> bool) -> u64 {
+    let links: BTreeSet<i64> = writes.iter().filter(|write| which(write)).map(|write| write.link).collect();
+    size(links.len())
+}
+
+fn size(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn blanks_field(write: &Write, field: &str) -> bool {
@@ -102,11 +108,11 @@ fn blanks_field(write: &Write, field: &str) -> bool {
 }
 
 fn blanks(writes: &[Write]) -> Vec<(String, u64)> {
-    let mut by_field: BTreeMap<String, u64> = BTreeMap::new();
-    for write in writes.iter().filter(|write| write.op == Op::Update) {
-        for field in write.fields.keys().filter(|field| blanks_field(write, field)) {
-            *by_field.entry(field.clone()).or_default() += 1;
-        }
-    }
-    by_field.into_iter().collect()
+    let fields: BTreeSet<&String> =
+        writes.iter().filter(|write| write.op == Op::Update).flat_map(|write| write.fields.keys()).collect();
+    fields
+        .into_iter()
+        .map(|field| (field.clone(), links(writes, |write| blanks_field(write, field))))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }

@@ -31,6 +31,23 @@ pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
     Ok(more)
 }
 
+/// The meaning of the sync changed: what waits to be linked gets its key anew, and takes no part where its side
+/// reads something else now.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub fn retake_candidates(ctx: &Context, store: &Store) -> Result<()> {
+    for (side, stream, rid) in store.candidate_records(&ctx.spec.name)? {
+        let current = ctx.side_ix(&side).and_then(|ix| ctx.sides.get(ix)).map(|side| side.stream);
+        if current == Some(stream) {
+            take_record(ctx, store, &side, stream, &rid)?;
+        } else {
+            store.drop_candidate(&ctx.spec.name, &side, &rid)?;
+        }
+    }
+    Ok(())
+}
+
 /// A record changed: its link is due, or it is (again) a candidate.
 ///
 /// # Errors
@@ -42,6 +59,10 @@ pub fn take_record(ctx: &Context, store: &Store, side_name: &str, stream: i64, r
     }
     let Some(side) = ctx.side_ix(side_name) else { return Ok(()) };
     let Some(row) = store.mirrored(stream, rid)? else { return Ok(()) };
+    // Whatever becomes of it, the others of its former key may not be ambiguous any more.
+    if let Some(key) = store.waiting_key(sync, side_name, rid)? {
+        store.look_again(sync, &key)?;
+    }
     if row.state != RecordState::Present {
         return store.drop_candidate(sync, side_name, rid);
     }

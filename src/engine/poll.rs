@@ -216,8 +216,13 @@ impl Engine {
             remark: Some([polled.remarks.as_slice(), &polled.unreadable].concat().join("; "))
                 .filter(|remark| !remark.is_empty()),
         };
-        let stream = port.stream;
-        self.store.transact(move |store| store.poll_finished(stream, &done, cursor.as_deref())).await?;
+        let (stream, system) = (port.stream, port.key.0.clone());
+        self.store
+            .transact(move |store| {
+                store.unblock_system(&system, done.ended)?;
+                store.poll_finished(stream, &done, cursor.as_deref())
+            })
+            .await?;
         Ok(polled)
     }
 

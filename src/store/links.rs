@@ -144,10 +144,16 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn set_link_key(&self, id: i64, key: Option<&str>, title: &str) -> Result<()> {
-        self.run(
+        let former = self.link(id)?;
+        let renamed = self.run(
             "UPDATE link SET key = ?2, title = ?3 WHERE id = ?1 AND (key IS NOT ?2 OR title IS NOT ?3)",
             params![id, key, title],
         )?;
+        if let Some(former) = former.filter(|former| renamed > 0 && former.key.as_deref() != key) {
+            for key in [former.key.as_deref(), key].into_iter().flatten() {
+                self.look_again(&former.sync, key)?;
+            }
+        }
         Ok(())
     }
 
@@ -161,6 +167,9 @@ impl Store {
             params![id, why, time_text(at)],
         )?;
         self.run("UPDATE member SET active = 0 WHERE link = ?1", [id])?;
+        if let Some(Link { sync, key: Some(key), .. }) = self.link(id)? {
+            self.look_again(&sync, &key)?;
+        }
         self.run("DELETE FROM due WHERE link = ?1", [id])?;
         self.run(
             "UPDATE write SET state = 'superseded', closed_at = ?2, failure = 'the link ended' \
@@ -303,6 +312,32 @@ impl Store {
         Ok(())
     }
 
+    /// The records of a key are matched again: one of them got another key, or the link that had it did.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn look_again(&self, sync: &str, key: &str) -> Result<()> {
+        self.run(
+            "UPDATE candidate SET state = 'fresh', why = NULL WHERE sync = ?1 AND key = ?2 AND state IN ('alone', 'ambiguous')",
+            [sync, key],
+        )?;
+        Ok(())
+    }
+
+    /// The key under which a record waits to be linked.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn waiting_key(&self, sync: &str, side: &str, rid: &str) -> Result<Option<String>> {
+        Ok(self
+            .maybe(
+                "SELECT key FROM candidate WHERE sync = ?1 AND side = ?2 AND rid = ?3",
+                [sync, side, rid],
+                |row| row.get::<_, Option<String>>(0),
+            )?
+            .flatten())
+    }
+
     /// A record no longer waits.
     ///
     /// # Errors
@@ -340,13 +375,14 @@ impl Store {
         )
     }
 
-    /// Every record that waits for a counterpart is looked at again (a new config, a sync that came to life).
+    /// Everything that waits to be linked: side, stream, record.
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn refresh_candidates(&self, sync: &str) -> Result<()> {
-        self.run("UPDATE candidate SET state = 'fresh' WHERE sync = ?1 AND state <> 'former'", [sync])?;
-        Ok(())
+    pub fn candidate_records(&self, sync: &str) -> Result<Vec<(String, i64, String)>> {
+        self.all("SELECT side, stream, rid FROM candidate WHERE sync = ?1 ORDER BY side, rid", [sync], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
     }
 
     /// Marks a link due. Repeated marks push `not_before` on, but never beyond `latest` after the first.

@@ -343,20 +343,29 @@ impl Store {
         Ok(())
     }
 
-    /// What the open write now carries, when only values moved.
+    /// How many creates were let through since then.
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn writes_count(&self, sync: &str, ops: &[Op], since: Timestamp) -> Result<u64> {
-        let mut total = 0;
-        for op in ops {
-            total += self.count(
-                "SELECT count(*) FROM write WHERE sync = ?1 AND op = ?2 AND made_at >= ?3 \
-                 AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
-                params![sync, op.text(), time_text(since)],
-            )?;
-        }
-        Ok(total)
+    pub fn creates_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
+        self.count(
+            "SELECT count(*) FROM write WHERE sync = ?1 AND op = 'create' AND made_at >= ?2 \
+             AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
+            params![sync, time_text(since)],
+        )
+    }
+
+    /// Of how many links records were let be deleted or archived since then. A link counts once, on however
+    /// many sides.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn removals_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
+        self.count(
+            "SELECT count(DISTINCT link) FROM write WHERE sync = ?1 AND op IN ('archive', 'delete') AND made_at >= ?2 \
+             AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
+            params![sync, time_text(since)],
+        )
     }
 
     /// A guard holds these writes as one batch.

@@ -90,6 +90,18 @@ impl Store {
         Ok(())
     }
 
+    /// The system answered: a block whose time is over is history.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn unblock_system(&self, name: &str, now: Timestamp) -> Result<()> {
+        self.run(
+            "UPDATE system SET blocked_until = NULL, blocked_why = NULL WHERE name = ?1 AND blocked_until <= ?2",
+            params![name, time_text(now)],
+        )?;
+        Ok(())
+    }
+
     /// Pauses or resumes a system. `false`: there is none of that name.
     ///
     /// # Errors

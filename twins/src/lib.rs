@@ -5,4 +5,6 @@
 //! the daemon talks to a vendor: both can then be wrong only separately.
 
 pub mod kit;
+pub mod netsuite;
+pub mod salesforce;
 pub mod tallyfy;

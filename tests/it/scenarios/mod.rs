@@ -3,5 +3,8 @@
 //! One file per theme. A story says what people do and what every side shows afterwards; it never looks at
 //! how the engine came to it, and time moves only when the story says so.
 
+mod conflicts;
+mod deleting;
 mod linking;
+mod quiet;
 mod travelling;

@@ -22,7 +22,8 @@ pub enum Actor {
 impl Actor {
     /// A Tallyfy organisation whose ids follow from `seed`.
     pub fn tallyfy(seed: u64) -> Actor {
-        let template = TemplateSeed::order_approval().kickoff(FieldSeed::new("Labels", "text"));
+        let tags = FieldSeed::new("Tags", "multiselect").options(&["old", "rush", "fragile", "export"]);
+        let template = TemplateSeed::order_approval().kickoff(FieldSeed::new("Labels", "text")).kickoff(tags);
         let twin = TallyfyTwin::builder_with_seed(seed)
             .user(10013, "kim@corp.example", "Kim Doe", "admin")
             .template(&template)
@@ -185,6 +186,7 @@ fn alias(field: &str) -> &'static str {
         "ship_date" => "ship-date",
         "memo" => "memo",
         "labels" => "labels",
+        "tags" => "tags",
         "sync_id" => "sync-id",
         other => panic!("the cast knows no field {other}"),
     }

@@ -258,6 +258,12 @@ impl World {
         report
     }
 
+    /// Looks at every side without deciding anything.
+    pub async fn observe(&self) {
+        self.later(30);
+        self.plan().await;
+    }
+
     /// Prints a plan.
     pub async fn plan(&self) -> Printed {
         let printed = self.engine().plan(&self.sync(), true).await;
