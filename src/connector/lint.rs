@@ -60,7 +60,6 @@ const ENGINE: &[&str] = &[
 ];
 /// Built by the engine out of parts that were encoded already.
 const BUILT: &[&str] = &["select", "keyset", "data_root"];
-const WRITE_FORMS: &[&str] = &["object_id", "new_line"];
 const PAGE_KINDS: &[&str] = &["next_url", "keyset_until", "offset", "none"];
 
 /// Every problem of a definition.
@@ -244,12 +243,6 @@ impl Lint<'_> {
         for (index, rule) in template.columns.select.iter().enumerate() {
             let place = format!("templates.{name}.columns.select[{index}]");
             self.text(&place, &rule.text, Place::Query, &params, &literal);
-        }
-        for (index, rule) in template.write_as.iter().enumerate() {
-            if !WRITE_FORMS.contains(&rule.codec.as_str()) {
-                let why = unknown("codec", &rule.codec, WRITE_FORMS.iter().copied());
-                self.say(format!("templates.{name}.write_as[{index}]: {why}"));
-            }
         }
         if operation(template, "get").is_none() {
             self.say(format!("templates.{name}: an entity needs the operation get"));
