@@ -18,6 +18,7 @@ mod cli_work;
 mod clients;
 mod documents;
 mod harness;
+mod own_connector;
 mod scenarios;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;
