@@ -7,4 +7,5 @@ mod conflicts;
 mod deleting;
 mod linking;
 mod quiet;
+mod shipped;
 mod travelling;

@@ -191,8 +191,7 @@ async fn a_failing_record_delays_only_itself() {
     world.plan_and_accept().await;
     let id = world.id("crm", "SO-2");
     let refuse = Effect::Status { status: 422, when: When::Before, body: None };
-    let fault =
-        Fault { method: Some("PUT".into()), target: id, times: 0, ..Fault::next(refuse) };
+    let fault = Fault { method: Some("PUT".into()), target: id, times: 0, ..Fault::next(refuse) };
     let rule = world.on("crm").hub().fault(fault);
     for number in ["SO-1", "SO-2", "SO-3"] {
         world.edit("erp", number, "memo", "new");

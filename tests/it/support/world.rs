@@ -119,6 +119,20 @@ impl World {
         World::with(vec![Actor::tallyfy(11), Actor::tallyfy(22), Actor::tallyfy(33)], setup).await
     }
 
+    /// The world of the shipped `sync.toml`: NetSuite, Tallyfy, Salesforce.
+    pub async fn shipped(setup: Setup) -> World {
+        World::with(vec![Actor::netsuite(), Actor::tallyfy(22), Actor::salesforce()], setup).await
+    }
+
+    /// The same with one order in the ERP, linked on all sides.
+    pub async fn shipped_with_order(setup: Setup) -> World {
+        let mut world = World::shipped(setup).await;
+        world.add("erp", "SO-1", "12500", "hello");
+        world.plan_and_accept().await;
+        world.expect("SO-1", "memo", "hello");
+        world
+    }
+
     /// A world with this cast.
     pub async fn with(cast: Vec<Actor>, setup: Setup) -> World {
         let mut served = Vec::new();
@@ -221,7 +235,12 @@ impl World {
     /// Somebody enters an order on a side: number, amount, memo. Gives its id there.
     pub fn add(&self, side: &str, number: &str, amount: &str, memo: &str) -> String {
         let text = |text: &str| Value::from(text);
-        self.on(side).add(&[("order_no", text(number)), ("amount", text(amount)), ("memo", text(memo))])
+        self.on(side).add(&[
+            ("order_no", text(number)),
+            ("amount", text(amount)),
+            ("memo", text(memo)),
+            ("ship_date", text("2031-01-31T00:00:00.000Z")),
+        ])
     }
 
     /// Somebody edits a field of an order on a side, ten seconds after whatever happened last.
