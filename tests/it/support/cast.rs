@@ -30,9 +30,13 @@ impl Actor {
     pub fn tallyfy(seed: u64) -> Actor {
         let tags = FieldSeed::new("Tags", "multiselect").options(&["old", "rush", "fragile", "export"]);
         let template = TemplateSeed::order_approval().kickoff(FieldSeed::new("Labels", "text")).kickoff(tags);
+        let customer = TemplateSeed::new("Customer")
+            .kickoff(FieldSeed::new("Customer name", "text"))
+            .kickoff(FieldSeed::new("Sync id", "text"));
         let twin = TallyfyTwin::builder_with_seed(seed)
             .user(10013, "kim@corp.example", "Kim Doe", "admin")
             .template(&template)
+            .template(&customer)
             .build();
         Actor::Tallyfy(twin)
     }
@@ -129,6 +133,24 @@ impl Actor {
                 id.as_str().map_or_else(|| id.to_string(), str::to_owned)
             }
         }
+    }
+
+    /// A person launches a run of any template.
+    pub fn launch(&self, template: &str, values: &[(&str, Value)]) -> String {
+        let Actor::Tallyfy(twin) = self else { panic!("only Tallyfy has runs") };
+        let kickoff = values.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect();
+        let run = RunSeed { template: template.to_owned(), name: "By hand".to_owned(), kickoff };
+        twin.add_run(&run).expect("a person launches a run")
+    }
+
+    /// The run of a template with that value in a kick-off field.
+    pub fn run_of(&self, template: &str, field: &str, value: &str) -> Option<String> {
+        let Actor::Tallyfy(twin) = self else { panic!("only Tallyfy has runs") };
+        let field = twin.field_id(template, field)?;
+        let runs = twin.hub.world().list_any("runs");
+        let says =
+            |run: &Value| run.pointer(&format!("/prerun/{field}")).and_then(Value::as_str) == Some(value);
+        runs.into_iter().find(|(_, run)| says(run)).map(|(id, _)| id)
     }
 
     /// A person changes one field.
