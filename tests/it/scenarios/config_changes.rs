@@ -115,27 +115,25 @@ async fn a_changed_key_path_matches_anew() {
 }
 
 #[tokio::test]
-async fn a_new_field_is_filled_where_it_is_blank_and_asked_about_where_it_differs() {
-    let mut world = World::with_order(Setup::default().field("memo", "key = false")).await;
-    for number in ["SO-2", "SO-3"] {
-        world.add("erp", number, "1", "hello");
-    }
+async fn a_new_field_is_asked_about_where_it_differs_and_filled_where_blanks_give_way() {
+    let mut world = World::with_order(Setup::default()).await;
+    world.add("erp", "SO-2", "1", "hello");
     world.pass().await;
     let label = |side: &str, number: &str, value: &str| {
         let id = world.id(side, number);
         world.on(side).edit(&id, "labels", value.into());
     };
-    label("erp", "SO-2", "only here");
-    label("erp", "SO-3", "one");
-    label("crm", "SO-3", "two");
+    label("erp", "SO-1", "only here");
+    label("erp", "SO-2", "one");
+    label("crm", "SO-2", "two");
     world.pass().await;
-    world.reconfigure(Setup::default().field("memo", "key = false").field("labels", "")).await;
+    world.reconfigure(Setup::default().field("labels", "on_blank = \"keep\"")).await;
     let printed = world.plan().await;
     assert_eq!(printed.plan.conflicts.len(), 1, "{}", printed.plan);
     world.accept().await;
     world.pass().await;
-    world.expect("SO-2", "labels", "only here");
-    world.expect_each("SO-3", "labels", ["one", "", "two"]);
+    world.expect("SO-1", "labels", "only here");
+    world.expect_each("SO-2", "labels", ["one", "", "two"]);
     world.conflict("labels").await;
 }
 
@@ -234,6 +232,7 @@ async fn an_old_copy_of_the_state_file_is_recognised() {
     world.restore_state(&copy);
     world.reconfigure(setup).await;
     world.sweep().await;
+    world.pass().await;
     // The copy's base says "hello"; every side agrees on something newer, which is taken over silently. The
     // amount differs between sides, and no base can say who is right.
     world.expect("SO-1", "memo", "newer than the copy");

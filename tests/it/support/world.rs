@@ -147,7 +147,7 @@ impl World {
         let mut world = World::shipped(setup).await;
         world.add("erp", "SO-1", "12500", "hello");
         world.plan_and_accept().await;
-        world.expect("SO-1", "memo", "hello");
+        world.expect("SO-1", "amount", "12500");
         world
     }
 
@@ -359,7 +359,7 @@ impl World {
         let mut world = World::new(setup).await;
         world.add("erp", "SO-1", "12500", "hello");
         world.plan_and_accept().await;
-        world.expect("SO-1", "memo", "hello");
+        world.expect("SO-1", "amount", "12500");
         world
     }
 
