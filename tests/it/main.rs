@@ -15,7 +15,9 @@
 mod architecture;
 mod clients;
 mod documents;
+mod faults;
 mod harness;
+mod kills;
 mod scenarios;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;

@@ -40,6 +40,8 @@ pub struct Setup {
     pub guard: Vec<String>,
     /// Whole tables after the sync: further syncs.
     pub more: String,
+    /// `auth` of a side's system, where it is not the personal token of its actor.
+    pub auth: BTreeMap<String, String>,
 }
 
 impl Default for Setup {
@@ -56,6 +58,7 @@ impl Default for Setup {
             fields: fields.map(|(name, options)| (name.to_owned(), options.to_owned())).into(),
             guard: Vec::new(),
             more: String::new(),
+            auth: BTreeMap::new(),
         }
         .side("tallyfy", "create = [\"erp\"]")
         .side("crm", "create = [\"erp\"]")
@@ -174,10 +177,13 @@ impl World {
             std::fs::write(&token, actor.token()).expect("the token is stored");
             text += &format!(
                 "[systems.{name}]\n{}base_url = \"{}\"\nbudget = {{ per_minute = 100000 }}\n\
-                 auth = {{ kind = \"token\", token = {{ file = \"{}\" }} }}\n",
+                 auth = {}\n",
                 actor.system(),
                 served.base_url,
-                token.display()
+                self.setup.auth.get(*name).cloned().unwrap_or_else(|| format!(
+                    "{{ kind = \"token\", token = {{ file = \"{}\" }} }}",
+                    token.display()
+                ))
             );
         }
         text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.setup.sync.join("\n"));
