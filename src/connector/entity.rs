@@ -277,16 +277,29 @@ impl DeclarativeEntity {
         for (path, value) in values {
             let kind = self.plan.kinds.get(path).map(String::as_str);
             let mut encoded = codecs.write(value, kind);
-            let as_object = self.write_as.iter().any(|(regex, listed, codec)| {
-                codec == "object_id"
-                    && (listed.contains(path) || regex.as_ref().is_some_and(|regex| regex.is_match(path)))
-            });
-            if as_object && !encoded.is_null() && !encoded.is_object() {
+            let form = self.write_form(path);
+            if form == Some("object_id") && !encoded.is_null() && !encoded.is_object() {
                 encoded = Json::Object(Map::from_iter([("id".to_owned(), Json::String(plain(&encoded)))]));
             }
-            body.insert(path.clone(), encoded);
+            match path.split_once('.').filter(|_| form == Some("new_line")) {
+                Some((list, field)) => add_to_line(&mut body, list, field, encoded),
+                None => {
+                    body.insert(path.clone(), encoded);
+                }
+            }
         }
         Json::Object(body)
+    }
+
+    /// The codec of the first `write_as` rule for this path.
+    fn write_form(&self, path: &str) -> Option<&str> {
+        let matches = |regex: &Option<Regex>, listed: &BTreeSet<String>| {
+            listed.contains(path) || regex.as_ref().is_some_and(|regex| regex.is_match(path))
+        };
+        self.write_as
+            .iter()
+            .find(|(regex, listed, _)| matches(regex, listed))
+            .map(|(_, _, codec)| codec.as_str())
     }
 
     async fn create_now(&self, new: &NewRecord) -> Result<Written, Failure> {
@@ -387,6 +400,14 @@ impl DeclarativeEntity {
     /// The capabilities it was opened with.
     pub fn capabilities(&self) -> &Capabilities {
         &self.plan.capabilities
+    }
+}
+
+/// Puts a value into the one new line of a list of lines: `lines = [["create", [{ field: value }]]]`.
+fn add_to_line(body: &mut Map<String, Json>, list: &str, field: &str, value: Json) {
+    let lines = body.entry(list.to_owned()).or_insert_with(|| serde_json::json!([["create", [{}]]]));
+    if let Some(Json::Object(line)) = lines.pointer_mut("/0/1/0") {
+        line.insert(field.to_owned(), value);
     }
 }
 

@@ -10,6 +10,7 @@ use super::auth::AuthTable;
 use super::capabilities::{WORDS, section};
 use super::definition::{CapabilitySection, Definition, Operation, Template};
 use super::items::CODECS;
+use super::lint_places::{Place, operations, strings};
 use super::placeholder::{Text, unknown};
 use super::rules::{ErrorClass, Rule, duration};
 use super::system::{operation, reserved_entity_keys};
@@ -495,47 +496,5 @@ impl Lint<'_> {
         if definition.entities.is_empty() && definition.entity_default.is_none() {
             self.say("a definition needs [entities.NAME] or [entity_default] with any = true".to_owned());
         }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Url,
-    UrlQuery,
-    Query,
-    Header,
-}
-
-fn operations(template: &Template) -> Vec<(&'static str, &Operation)> {
-    let all = [
-        ("list", &template.list),
-        ("sweep", &template.sweep),
-        ("get", &template.get),
-        ("get_related", &template.get_related),
-        ("get_by_key", &template.get_by_key),
-        ("get_deleted", &template.get_deleted),
-        ("find", &template.find),
-        ("create", &template.create),
-        ("upsert", &template.upsert),
-        ("update", &template.update),
-        ("delete", &template.delete),
-        ("archive", &template.archive),
-        ("deletes", &template.deletes),
-        ("audit", &template.audit),
-    ];
-    all.into_iter().filter_map(|(name, op)| op.as_ref().map(|op| (name, op))).collect()
-}
-
-fn strings(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) => found.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
-        Value::Table(table) => {
-            for (key, value) in table {
-                found.push(key.clone());
-                strings(value, found);
-            }
-        }
-        _ => {}
     }
 }

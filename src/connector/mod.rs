@@ -19,6 +19,7 @@ pub mod entity;
 pub mod items;
 pub mod jwt;
 mod lint;
+mod lint_places;
 mod listing;
 mod login;
 pub mod oauth1;

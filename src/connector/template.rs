@@ -213,7 +213,8 @@ pub struct WriteAs {
     pub regex: Option<String>,
     /// The path is in this var's comma-separated list.
     pub listed_in: Option<String>,
-    /// `object_id`.
+    /// `object_id`: `{ "id": VALUE }`. `new_line`: a dotted path becomes a field of one new line,
+    /// `[["create", [{ FIELD: VALUE }]]]`; for what a create sends along (defaults, marker).
     pub codec: String,
 }
 

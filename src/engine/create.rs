@@ -10,7 +10,7 @@ use super::context::Context;
 use super::intake::take_record;
 use super::view::{LinkView, raw_for};
 use super::{Engine, Result};
-use crate::connector::api::{FindPaths, NewRecord};
+use crate::connector::api::{CreateIdentity, FindPaths, NewRecord};
 use crate::core::record::{Record, Values};
 use crate::core::spec::SideIx;
 use crate::core::value::Value;
@@ -45,7 +45,9 @@ impl Engine {
                 return self.settle(one, WriteState::Parked, "refused", &why, None).await;
             }
         };
+        // Without a mark to look for, a person has said that it was not made, or the config took that risk.
         if one.write.attempts > 0
+            && one.port.capabilities.create != CreateIdentity::None
             && let [record] = one.port.entity.find_marked(&mark).await?.as_slice()
         {
             return self.adopt_record(one, record, "found").await;
@@ -131,20 +133,37 @@ impl Engine {
     ) -> Result<Sent> {
         let (ctx, write, side, record) = (Arc::clone(&one.ctx), one.write.clone(), one.side, record.clone());
         let now = self.clock.now();
-        self.store
+        let sent = self
+            .store
             .transact(move |store| {
                 store.observe(write.stream, &record, None, Cause::Confirm, now)?;
                 store.set_write_record(write.id, &record.id)?;
-                store.join(&write.sync, write.link, &write.side, write.stream, &record.id, now)?;
+                match store.link_of(&write.sync, &write.side, &record.id)? {
+                    None => {
+                        store.join(&write.sync, write.link, &write.side, write.stream, &record.id, now)?;
+                    }
+                    // A listing showed it, and its key joined it, before the outcome of the create was known.
+                    Some(link) if link == write.link => {}
+                    Some(link) => {
+                        let why = format!(
+                            "it made {}, which belongs to link {link} already. Nothing is joined or made again",
+                            record.id
+                        );
+                        store.audit(&write, "refused", |_| None, &why, now)?;
+                        store.move_write(write.id, WriteState::Parked, Some(&why), None, now)?;
+                        return Ok(Sent::Parked);
+                    }
+                }
                 seed_bases(&ctx, store, &write, side, &record)?;
                 let write = Write { rid: Some(record.id.clone()), ..write };
                 store.audit(&write, event, |_| None, &write.reason, now)?;
                 store.move_write(write.id, WriteState::Done, None, None, now)?;
                 store.mark_due(write.link, now, std::time::Duration::ZERO, "confirmed")?;
-                store.wake(&format!("waits for a record of {}", write.sync), now)
+                store.wake(&format!("waits for a record of {}", write.sync), now)?;
+                Ok(Sent::Done)
             })
             .await?;
-        Ok(Sent::Done)
+        Ok(sent)
     }
 }
 

@@ -9,6 +9,7 @@ use super::view::{LinkView, MemberView};
 use crate::core::spec::{OnDelete, SideIx};
 use crate::core::value::{Seen, Value};
 use crate::store::conflicts::ConflictRow;
+use crate::store::decisions::BaseRow;
 use crate::store::mirror::{Mirrored, RecordState};
 use crate::store::outbox::{Op, Write, WriteState};
 use crate::store::{Result, Store};
@@ -48,8 +49,9 @@ pub fn fate(ctx: &Context, store: &Store, view: &LinkView) -> Result<Fate> {
     let edited = rest.iter().find(|member| edited(ctx, view, member));
     let asks = rest.iter().any(|member| policy(ctx, member.side) == OnDelete::Ask);
     let decided = view.conflicts.iter().find(|row| row.kind == "delete");
-    if let Some(edited) = edited {
-        let why = format!("{why}, but {} was edited meanwhile", edited.member.side);
+    let edited = edited.map(|member| member.member.side.clone());
+    if let Some(edited) = edited.or_else(|| unseen(ctx, view, gone)) {
+        let why = format!("{why}, but {edited} was edited meanwhile");
         return ask(ctx, store, view, decided, &why).map(|()| Fate::Handled(0));
     }
     if asks {
@@ -77,12 +79,27 @@ pub fn decided(ctx: &Context, store: &Store, view: &LinkView, spread_it: bool) -
         return Ok(0);
     }
     let rest: Vec<&MemberView> = view.members.iter().filter(|member| proof(ctx, member).is_none()).collect();
+    for member in &rest {
+        account_for_shown(ctx, store, view, member)?;
+    }
     put_removals(ctx, store, view, &rest, "a person decided that the delete stands", |side| {
         match policy(ctx, side) {
             OnDelete::Ask => OnDelete::Archive,
             other => other,
         }
     })
+}
+
+/// The person saw what the member shows: only an edit after that speaks against the delete.
+fn account_for_shown(ctx: &Context, store: &Store, view: &LinkView, member: &MemberView) -> Result<()> {
+    for (ix, field) in ctx.spec.fields.iter().enumerate() {
+        let Some(Seen::Value(shown)) = member.seen.get(ix) else { continue };
+        if let Some(row) = view.bases.get(&(member.member.side.clone(), field.name.clone())) {
+            let row = BaseRow { value: shown.stored(), ..row.clone() };
+            store.set_base(view.link.id, &row, ctx.now)?;
+        }
+    }
+    Ok(())
 }
 
 /// The proof that a member's record was deleted, in words.
@@ -119,6 +136,18 @@ fn edited(ctx: &Context, view: &LinkView, member: &MemberView) -> bool {
             .get(&(member.member.side.clone(), field.name.clone()))
             .and_then(|row| Value::from_stored(&field.kind, &row.value));
         base.is_some_and(|base| base.key(&field.normalise) != shown.key(&field.normalise))
+    })
+}
+
+/// The side of an edit that was decided and never reached the record before it was deleted: whoever deleted it
+/// had not seen that edit.
+fn unseen(ctx: &Context, view: &LinkView, gone: &MemberView) -> Option<String> {
+    let side = &gone.member.side;
+    ctx.spec.fields.iter().find_map(|field| {
+        let agreed = view.agreed.get(&field.name)?;
+        let base = view.bases.get(&(side.clone(), field.name.clone()))?;
+        let elsewhere = agreed.origin.iter().find(|origin| *origin != side)?;
+        (base.stands < agreed.number && !agreed.origin.contains(side)).then(|| elsewhere.clone())
     })
 }
 

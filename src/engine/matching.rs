@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::view::seen_of;
+use crate::connector::api::CreateIdentity;
 use crate::core::identity::{Identity, Linked, Unlinked, decide};
 use crate::core::record::Values;
 use crate::core::spec::SideIx;
 use crate::core::value::{Seen, Value};
 use crate::store::links::Candidate;
+use crate::store::outbox::{Op, WriteState};
 use crate::store::{Result, Store, StoreError};
 
 /// Candidates looked at in one step.
@@ -40,6 +42,7 @@ pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
             return Ok(matched);
         }
     }
+    let unanswered = unanswered_creates(ctx, store)?;
     let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), STEP)?;
     matched.more = fresh.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
     for stray in fresh.iter().filter(|candidate| ctx.side_ix(&candidate.side).is_none()) {
@@ -47,12 +50,35 @@ pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
     }
     let keys: BTreeSet<String> = fresh.iter().filter_map(|candidate| candidate.key.clone()).collect();
     for key in keys {
-        match_key(ctx, store, &key, &mut matched)?;
+        match_key(ctx, store, &key, &unanswered, &mut matched)?;
     }
     Ok(matched)
 }
 
-fn match_key(ctx: &Context, store: &Store, key: &str, matched: &mut Matched) -> Result<()> {
+/// Sides with a create of unknown outcome that will be looked up by its mark. Until then, a fresh record there
+/// may be that create's own, under a key that the system spells otherwise: it is no news to carry elsewhere.
+fn unanswered_creates(ctx: &Context, store: &Store) -> Result<BTreeSet<SideIx>> {
+    let mut sides = BTreeSet::new();
+    for state in [WriteState::Sent, WriteState::Uncertain] {
+        for write in store.writes_in(state, Some(&ctx.spec.name))? {
+            let side = ctx.side_ix(&write.side).filter(|_| write.op == Op::Create);
+            let looked_up = |side: &SideIx| {
+                let capabilities = ctx.sides.get(*side).and_then(|side| side.capabilities.as_ref());
+                capabilities.is_none_or(|capabilities| capabilities.create != CreateIdentity::None)
+            };
+            sides.extend(side.filter(looked_up));
+        }
+    }
+    Ok(sides)
+}
+
+fn match_key(
+    ctx: &Context,
+    store: &Store,
+    key: &str,
+    unanswered: &BTreeSet<SideIx>,
+    matched: &mut Matched,
+) -> Result<()> {
     let inside = store.candidates_with_key(&ctx.spec.name, key)?;
     let linked = links_of_key(ctx, store, key)?;
     if linked.is_empty() && !in_scope(ctx, store, &inside)? {
@@ -72,6 +98,7 @@ fn match_key(ctx: &Context, store: &Store, key: &str, matched: &mut Matched) -> 
     let mut settled: BTreeSet<(SideIx, String)> = BTreeSet::new();
     for identity in decide(&ctx.spec.sides, &unlinked, &linked) {
         match identity {
+            Identity::Link { members, .. } if members.iter().any(|(side, _)| unanswered.contains(side)) => {}
             Identity::Link { members, key, .. } => {
                 settled.extend(members.iter().cloned());
                 make_link(ctx, store, &members, key.as_deref(), &inside)?;
@@ -92,7 +119,8 @@ fn match_key(ctx: &Context, store: &Store, key: &str, matched: &mut Matched) -> 
         }
     }
     for record in &unlinked {
-        if !settled.contains(&(record.side, record.record.clone())) && record.may_create {
+        let waits = unanswered.contains(&record.side);
+        if !waits && !settled.contains(&(record.side, record.record.clone())) && record.may_create {
             let why = "no counterpart on another side, and none is created for it";
             set_state(ctx, store, record.side, &record.record, &inside, "alone", Some(why))?;
         }
@@ -192,6 +220,12 @@ fn join(
         return Err(StoreError::Caller(format!("record {record} is no candidate")));
     };
     store.join(&ctx.spec.name, link, &candidate.side, candidate.stream, record, ctx.now)?;
+    for write in store.standing_writes(link)? {
+        if write.op == Op::Create && write.state == WriteState::Uncertain && write.side == candidate.side {
+            // A create of unknown outcome waits for exactly this.
+            store.move_write(write.id, write.state, write.failure.as_deref(), Some(ctx.now), ctx.now)?;
+        }
+    }
     store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
 }

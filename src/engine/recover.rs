@@ -121,6 +121,14 @@ impl Engine {
                 .reopen(one, "no record carries its mark: it did not take effect, and is sent again")
                 .await;
         }
+        let (link, side) = (one.write.link, one.write.side.clone());
+        let listed = self
+            .store
+            .transact(move |store| Ok(store.members(link)?.into_iter().any(|member| member.side == side)))
+            .await?;
+        if listed {
+            return self.overtaken(one, "a record with its key was listed and linked meanwhile").await;
+        }
         match one.ctx.spec.sides.get(one.side).map(|side| side.on_uncertain) {
             Some(OnUncertain::Retry) => {
                 self.reopen(one, "sent again as on_uncertain = \"retry\" says; a duplicate is possible").await

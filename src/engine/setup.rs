@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::context::{Context, SideContext, stream_key};
 use super::{Engine, EngineError, Port, Result, StreamKey};
-use crate::connector::api::{EntityRequest, Failure, FailureClass};
+use crate::connector::api::{CreateIdentity, EntityRequest, Failure, FailureClass};
 use crate::core::expr::{Expression, Template};
 use crate::core::spec::{SideIx, SyncSpec};
 
@@ -137,8 +137,14 @@ impl Engine {
             .ok_or_else(|| EngineError::Refused(format!("sync {} has no side {side}", sync.name)))?;
         let key = stream_key(spec);
         let system = Arc::clone(self.system(&spec.system)?);
-        let entity = system.open(self.request_for(&key)).await?;
-        let capabilities = system.capabilities(&key.1)?;
+        let request = self.request_for(&key);
+        let marked = request.marker.is_some();
+        let entity = system.open(request).await?;
+        let mut capabilities = system.capabilities(&key.1)?;
+        if capabilities.create == CreateIdentity::Marker && !marked {
+            // A marker that could be searched is no identity while the side names none.
+            capabilities.create = CreateIdentity::None;
+        }
         let (a, b, c) = key.clone();
         let form = entity.form().to_owned();
         let stream = self

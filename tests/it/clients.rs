@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use twins::kit::Hub;
+use twins::netsuite::NetsuiteTwin;
 use twins::tallyfy::TallyfyTwin;
 
 use crate::support::python::Environment;
-use crate::support::twins::serve;
+use crate::support::twins::{serve, serve_https, write_authority};
 
 /// The last line of a script whose client saw everything it should.
 const AGREES: &str = "the client agrees with the twin";
@@ -38,4 +39,25 @@ fn the_tallyfy_client_agrees_with_the_twin() {
     let twin = TallyfyTwin::with_order_approval();
     let running = serve(&twin.hub);
     run_client("tallyfy_client.py", &[&running.base_url, &twin.token, &twin.organization], &[], &twin.hub);
+}
+
+#[test]
+fn the_netsuite_client_agrees_with_the_twin() {
+    let twin = NetsuiteTwin::with_sales_orders();
+    let running = serve_https(&twin.hub);
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let authority = write_authority(folder.path());
+    let host = running.address.to_string();
+    let signed = &twin.signed;
+    let arguments = [
+        &host,
+        &signed.account,
+        &signed.consumer_key,
+        &signed.consumer_secret,
+        &signed.token_id,
+        &signed.token_secret,
+    ]
+    .map(String::as_str);
+    let trusted = [("SSL_CERT_FILE", authority.to_str().expect("a temporary path is UTF-8"))];
+    run_client("netsuite_client.py", &arguments, &trusted, &twin.hub);
 }

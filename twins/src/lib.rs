@@ -6,4 +6,5 @@
 
 pub mod kit;
 pub mod netsuite;
+pub mod salesforce;
 pub mod tallyfy;

@@ -72,8 +72,7 @@ async fn a_side_may_say_that_archived_means_deleted() {
     let world = orders(archiving().side("erp", "archived = \"deleted\""), 2).await;
     let (erp, run) = (world.id("erp", "SO-1"), world.id("tallyfy", "SO-1"));
     world.on("erp").archive(&erp, true);
-    world.pass().await;
-    world.pass().await;
+    world.sweep().await;
     assert!(world.on("tallyfy").is_archived(&run));
 }
 
@@ -96,6 +95,23 @@ async fn a_delete_against_an_edit_asks() {
     world.engine().resolve(id, Decide::Value("delete".into())).await.expect("it is open");
     world.pass().await;
     assert!(world.on("tallyfy").is_archived(&run), "the person saw the edit and decided");
+}
+
+#[tokio::test]
+async fn an_edit_at_the_same_moment_as_the_delete_asks_too() {
+    let world = orders(archiving().side("erp", "archived = \"deleted\""), 2).await;
+    let (erp, run) = (world.id("erp", "SO-1"), world.id("tallyfy", "SO-1"));
+    world.on("erp").archive(&erp, true);
+    world.on("tallyfy").edit(&run, "memo", "still working on it".into());
+    world.sweep().await;
+    assert!(!world.on("tallyfy").is_archived(&run));
+    let conflicts = world.conflicts().await;
+    assert_eq!(conflicts.len(), 1, "{conflicts:#?}");
+    let id = number(&conflicts[0], "id");
+    world.engine().resolve(id, Decide::Value("delete".into())).await.expect("it is open");
+    world.pass().await;
+    assert!(world.on("tallyfy").is_archived(&run), "the person saw the edit and decided");
+    assert!(world.conflicts().await.is_empty());
 }
 
 #[tokio::test]

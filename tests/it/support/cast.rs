@@ -174,7 +174,8 @@ impl Actor {
 
 /// A request that changes something: neither a read, nor a query that is sent by POST, nor a login.
 pub fn is_write(request: &Logged) -> bool {
-    let asks = ["query", "oauth", "search", "/composite/sobjects"].iter().any(|word| request.target.contains(word));
+    let asks =
+        ["query", "oauth", "search", "/composite/sobjects"].iter().any(|word| request.target.contains(word));
     request.method != "GET" && !(request.method == "POST" && asks)
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Support code fails with a sentence; it never skips a test and never waits by sleeping a fixed time.
 
+pub mod bridge;
 pub mod cast;
 pub mod clock;
 pub mod http;

@@ -76,7 +76,8 @@ pub(super) fn no_resource(path: &str) -> Answer {
 pub(super) fn unauthorized(code: &str) -> Answer {
     let detail = "Invalid login attempt. For more details, see the Login Audit Trail in the NetSuite UI at Setup > \
                   Users/Roles > User Management > View Login Audit Trail.";
-    let challenge = "Bearer realm=\"NetSuite\", error=\"invalid_token\", error_description=\"Invalid login attempt.\"";
+    let challenge =
+        "Bearer realm=\"NetSuite\", error=\"invalid_token\", error_description=\"Invalid login attempt.\"";
     error(401, code, detail, None).with_header("www-authenticate", challenge)
 }
 
@@ -111,9 +112,7 @@ const LARGEST_PAGE: usize = 1000;
 /// One page of a list in its envelope; `items` is the page alone.
 pub(super) fn page(request: &Request, items: Vec<Value>, limit: usize, offset: usize, total: usize) -> Value {
     let has_more = offset.saturating_add(items.len()) < total;
-    let link = |rel: &str, at: usize| {
-        json!({"rel": rel, "href": format!("{}{}?limit={limit}&offset={at}", request.base_url, request.path)})
-    };
+    let link = |rel: &str, at: usize| json!({"rel": rel, "href": format!("{}{}?limit={limit}&offset={at}", request.base_url, request.path)});
     let mut links = Vec::new();
     if offset > 0 {
         links.push(link("first", 0));

@@ -46,8 +46,9 @@ pub(super) fn expire(world: &mut World, token: &str) {
 /// `POST` to the token endpoint.
 pub(super) fn grant(world: &mut World, request: &Request) -> Answer {
     let refused = |status: u16, error: &str| Answer::json(status, &json!({"error": error}));
-    let is_form =
-        request.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let is_form = request
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     if request.method != "POST" || !is_form {
         return refused(400, "invalid_request");
     }
@@ -78,7 +79,8 @@ fn asserted_client(world: &World, assertion: &str) -> Option<String> {
     if parts.next().is_some() || URL_SAFE_NO_PAD.decode(signature).ok()?.len() < 32 {
         return None;
     }
-    let read = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let read =
+        |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
     let (header, claims) = (read(header)?, read(claims)?);
     if !["PS256", "PS384", "PS512", "ES256", "ES384", "ES512"].contains(&text(&header, "alg")) {
         return None;
@@ -95,7 +97,8 @@ fn asserted_client(world: &World, assertion: &str) -> Option<String> {
     };
     let seconds = |name: &str| claims.get(name).and_then(Value::as_i64);
     let (issued, expires, now) = (seconds("iat")?, seconds("exp")?, world.now().as_second());
-    let in_time = issued <= now.saturating_add(LEEWAY) && expires > now && expires.saturating_sub(issued) <= HOUR;
+    let in_time =
+        issued <= now.saturating_add(LEEWAY) && expires > now && expires.saturating_sub(issued) <= HOUR;
     let for_us = text(&claims, "aud").ends_with(TOKEN_PATH);
     (scope_is_right && in_time && for_us).then(|| client.to_owned())
 }

@@ -79,7 +79,11 @@ fn an_assertion_must_be_right_in_every_claim() {
         merge(&mut header, &header_change);
         merge(&mut claims, &claims_change);
         let answer = ask(&twin, &header, &claims);
-        assert_eq!((answer.status, answer.body_json()), (401, json!({"error": "invalid_client"})), "{header} {claims}");
+        assert_eq!(
+            (answer.status, answer.body_json()),
+            (401, json!({"error": "invalid_client"})),
+            "{header} {claims}"
+        );
     }
     let json = Request::new("POST", TOKEN_PATH).with_json(&json!({"grant_type": "client_credentials"}));
     assert_eq!(twin.hub.exchange(json).answer().unwrap().status, 400);
@@ -91,7 +95,8 @@ fn an_assertion_must_be_right_in_every_claim() {
 
 /// Signs as RFC 5849 says; `change` spoils one parameter after the signature was made.
 fn signed(twin: &NetsuiteTwin, stamp: i64, change: (&str, &str)) -> u16 {
-    let request = Request::new("GET", "/services/rest/record/v1/customer?q=companyName%20IS%20%22a%20b%22&limit=5");
+    let request =
+        Request::new("GET", "/services/rest/record/v1/customer?q=companyName%20IS%20%22a%20b%22&limit=5");
     let mut parameters: Vec<(String, String)> = [
         ("realm", twin.signed.account.as_str()),
         ("oauth_consumer_key", &twin.signed.consumer_key),
@@ -112,7 +117,8 @@ fn signed(twin: &NetsuiteTwin, stamp: i64, change: (&str, &str)) -> u16 {
             change.1.clone_into(value);
         }
     }
-    let header: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", encode(value))).collect();
+    let header: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", encode(value))).collect();
     let request = request.with_header("authorization", &format!("OAuth {}", header.join(", ")));
     let answer = twin.hub.exchange(request).answer().unwrap();
     if answer.status == 401 {
@@ -141,7 +147,8 @@ fn a_signed_request_is_verified() {
 #[test]
 fn the_base_string_is_that_of_the_standard() {
     // The worked example of RFC 5849, 3.4.1.1, without its form body.
-    let mut request = Request::new("POST", "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b").with_header("host", "EXAMPLE.COM");
+    let mut request =
+        Request::new("POST", "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b").with_header("host", "EXAMPLE.COM");
     request.base_url = "http://twin.invalid".to_owned();
     let parameters = [("realm", "Example"), ("oauth_nonce", "7d8f3e4a"), ("oauth_signature", "x")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -38,7 +38,9 @@ pub(super) fn parse(text: &str, of_type: &RecordSeed) -> Result<Filter, Answer> 
         let kind = match (name.as_str(), of_type.find(&name)) {
             ("id", _) => FieldKind::Number(0),
             (_, Some(field)) => field.kind.clone(),
-            (_, None) => return Err(invalid_parameter(&format!("Invalid query filter: unknown field '{name}'."))),
+            (_, None) => {
+                return Err(invalid_parameter(&format!("Invalid query filter: unknown field '{name}'.")));
+            }
         };
         let operator = words.next().ok_or_else(wrong)?.to_uppercase();
         let allowed: &[&str] = match kind {
@@ -48,7 +50,9 @@ pub(super) fn parse(text: &str, of_type: &RecordSeed) -> Result<Filter, Answer> 
         };
         let needs_operand = !WITHOUT_OPERAND.contains(&operator.as_str());
         if needs_operand && !allowed.contains(&operator.as_str()) {
-            return Err(invalid_parameter(&format!("Invalid query filter: {operator} does not fit '{name}'.")));
+            return Err(invalid_parameter(&format!(
+                "Invalid query filter: {operator} does not fit '{name}'."
+            )));
         }
         let operand = if needs_operand { words.next().ok_or_else(wrong)? } else { String::new() };
         if let Some(all) = any.last_mut() {

@@ -106,7 +106,9 @@ impl Twin for Machine {
             404 => answers::nonexistent(),
             429 => answers::concurrency(),
             403 => answers::error(403, "INSUFFICIENT_PERMISSION", "Permission Violation.", None),
-            503 => answers::error(503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.", None),
+            503 => {
+                answers::error(503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.", None)
+            }
             _ => {
                 let detail = "An unexpected error occurred. Error ID: k3x9c2m1";
                 answers::error(status, "UNEXPECTED_ERROR", detail, None)

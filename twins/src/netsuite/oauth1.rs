@@ -30,7 +30,8 @@ pub(super) fn caller(world: &World, request: &Request) -> Option<String> {
     if get("oauth_nonce")?.is_empty() || (world.now().as_second() - stamp).abs() > LEEWAY {
         return None;
     }
-    let secret = format!("{}&{}", encode(text(&known, "consumer_secret")), encode(text(&known, "token_secret")));
+    let secret =
+        format!("{}&{}", encode(text(&known, "consumer_secret")), encode(text(&known, "token_secret")));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signature = STANDARD.decode(get("oauth_signature")?).ok()?;
     hmac::verify(&key, base_string(request, &parameters).as_bytes(), &signature).ok()?;

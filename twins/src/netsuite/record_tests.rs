@@ -28,7 +28,8 @@ fn twin() -> NetsuiteTwin {
 #[test]
 fn a_record_is_made_read_changed_and_deleted() {
     let twin = twin();
-    let customer = twin.add_record("customer", &json!({"entityId": "C1", "companyName": "Acme Ltd"})).unwrap();
+    let customer =
+        twin.add_record("customer", &json!({"entityId": "C1", "companyName": "Acme Ltd"})).unwrap();
     let body = r#"{"tranId": "SO1", "total": 12345678901234.565, "shipDate": "2026-12-24", "memo": "",
                    "externalId": "tly-1", "entity": {"id": "ID"}}"#
         .replace("ID", &customer);
@@ -51,7 +52,8 @@ fn a_record_is_made_read_changed_and_deleted() {
     twin.hub.world().advance(SignedDuration::from_secs(60));
     let changed = send(&twin, "PATCH", "/salesOrder/eid:tly-1", Some(json!({"memo": "x", "shipDate": null})));
     assert_eq!(changed.status, 204);
-    let read = send(&twin, "GET", "/salesorder/eid:tly-1?fields=memo,shipDate,lastModifiedDate", None).body_json();
+    let read =
+        send(&twin, "GET", "/salesorder/eid:tly-1?fields=memo,shipDate,lastModifiedDate", None).body_json();
     assert_eq!((&read["memo"], &read["lastModifiedDate"]), (&json!("x"), &json!("2026-11-21T15:05:05Z")));
     assert!(read.get("shipDate").is_none() && read.get("total").is_none());
 
@@ -86,7 +88,13 @@ fn what_does_not_fit_is_refused_with_the_field_that_is_wrong() {
     let order = format!("/salesOrder/{id}");
     for (method, below, body, expected, path) in [
         ("PATCH", order.as_str(), json!({"colour": "red"}), "INVALID_CONTENT", "colour"),
-        ("PATCH", order.as_str(), json!({"createdDate": "2026-01-01T00:00:00Z"}), "USER_ERROR", "createdDate"),
+        (
+            "PATCH",
+            order.as_str(),
+            json!({"createdDate": "2026-01-01T00:00:00Z"}),
+            "USER_ERROR",
+            "createdDate",
+        ),
         ("PATCH", order.as_str(), json!({"memo": "x".repeat(1000)}), "USER_ERROR", "memo"),
         ("PATCH", order.as_str(), json!({"total": "12.50"}), "INVALID_CONTENT", "total"),
         ("PATCH", order.as_str(), json!({"shipDate": "12/24/2026"}), "INVALID_CONTENT", "shipDate"),
@@ -113,7 +121,8 @@ fn what_does_not_fit_is_refused_with_the_field_that_is_wrong() {
 fn lists_hold_ids_and_links_alone_and_can_be_filtered() {
     let twin = twin();
     for (number, name) in [(1, "Acme Ltd"), (2, "acme inc"), (3, "Other")] {
-        let customer = json!({"entityId": format!("C{number}"), "companyName": name, "isInactive": number == 2});
+        let customer =
+            json!({"entityId": format!("C{number}"), "companyName": name, "isInactive": number == 2});
         twin.add_record("customer", &customer).unwrap();
     }
     let all = send(&twin, "GET", "/customer?limit=2", None).body_json();
@@ -129,8 +138,10 @@ fn lists_hold_ids_and_links_alone_and_can_be_filtered() {
         ("companyName IS Other OR id LESS 1002", vec!["1001", "1003"]),
         ("email EMPTY AND createdDate ON_OR_AFTER 2026-11-22", vec![]),
     ] {
-        let found = send(&twin, "GET", &format!("/customer?q={}", crate::kit::http::encode(filter)), None).body_json();
-        let ids: Vec<&str> = found["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
+        let found = send(&twin, "GET", &format!("/customer?q={}", crate::kit::http::encode(filter)), None)
+            .body_json();
+        let ids: Vec<&str> =
+            found["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
         assert_eq!(ids, expected, "{filter}");
     }
     for wrong in ["colour%20IS%20red", "companyName", "companyName%20GREATER%20x", "phone%20IS%20%22open"] {
@@ -186,7 +197,11 @@ fn a_period_closed_in_the_settings_holds_saves_and_dropped_fields_are_not_stored
     let id = twin.add_record("salesOrder", &json!({"tranId": "SO1"})).unwrap();
     let order = format!("/salesOrder/{id}");
     let set = |on: bool| {
-        let edit = Edit::Patch { entity: "settings".into(), id: "settings".into(), patch: json!({"period_closed": on}) };
+        let edit = Edit::Patch {
+            entity: "settings".into(),
+            id: "settings".into(),
+            patch: json!({"period_closed": on}),
+        };
         twin.hub.person(edit).unwrap();
     };
     set(true);

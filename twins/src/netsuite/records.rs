@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{self, Reply, error, invalid_content, no_resource, nonexistent, put, resource, stamp, user_error};
+use super::answers::{
+    self, Reply, error, invalid_content, no_resource, nonexistent, put, resource, stamp, user_error,
+};
 use super::schema::{CREATED, EXTERNAL_ID, MODIFIED, RecordSeed, Schema};
 use super::{filter, setting, values};
 use crate::kit::{Answer, Request, Save, World};
@@ -79,12 +81,15 @@ fn refuse_save(world: &World) -> Result<(), Answer> {
     }
     let closed = "This transaction cannot be saved because its posting period is closed.";
     let held = world.knob("held").map(|detail| detail.as_str().unwrap_or(closed).to_owned());
-    let held = held.or_else(|| setting(world, "period_closed").and_then(|on| on.as_bool()?.then(|| closed.to_owned())));
+    let held = held
+        .or_else(|| setting(world, "period_closed").and_then(|on| on.as_bool()?.then(|| closed.to_owned())));
     held.map_or(Ok(()), |detail| Err(user_error(&detail, None)))
 }
 
 fn body(request: &Request) -> Result<Value, Answer> {
-    request.json().map_err(|problem| invalid_content(&format!("Invalid content in the request body: {problem}."), None))
+    request
+        .json()
+        .map_err(|problem| invalid_content(&format!("Invalid content in the request body: {problem}."), None))
 }
 
 fn find(world: &World, of_type: &RecordSeed, key: &Key) -> Result<String, Answer> {
@@ -130,9 +135,11 @@ fn list(world: &World, call: &Call<'_>, of_type: &RecordSeed) -> Reply {
         .collect();
     ids.sort_by_key(|id| (id.len(), id.clone()));
     let total = ids.len();
-    let items = ids.iter().skip(offset).take(limit).map(|id| {
-        json!({"links": [{"rel": "self", "href": url(call.request, of_type, id)}], "id": id})
-    });
+    let items = ids
+        .iter()
+        .skip(offset)
+        .take(limit)
+        .map(|id| json!({"links": [{"rel": "self", "href": url(call.request, of_type, id)}], "id": id}));
     Ok(resource("collection", &answers::page(call.request, items.collect(), limit, offset, total)))
 }
 

@@ -30,7 +30,9 @@ pub(super) fn kind(schema: &Schema, request: &Request) -> String {
             let deleted = request.text().to_lowercase().contains(DELETED_TABLE);
             return if deleted { "suiteql.deleted" } else { "suiteql" }.to_owned();
         }
-        ["services", "rest", "record", "v1", rest @ ..] => rest.iter().map(|part| (*part).to_owned()).collect(),
+        ["services", "rest", "record", "v1", rest @ ..] => {
+            rest.iter().map(|part| (*part).to_owned()).collect()
+        }
         _ => Vec::new(),
     };
     let Some(of_type) = rest.first().and_then(|name| schema.record(name)) else {
@@ -82,7 +84,8 @@ fn query(world: &World, schema: &Schema, request: &Request) -> Reply {
         prefer.split([',', ';']).any(|wish| wish.trim().eq_ignore_ascii_case("transient"))
     });
     if !is_transient {
-        let detail = "The required request header 'Prefer' is missing or invalid; the value must be 'transient'.";
+        let detail =
+            "The required request header 'Prefer' is missing or invalid; the value must be 'transient'.";
         return Err(answers::error(400, "INVALID_HEADER", detail, None));
     }
     let (limit, offset) = answers::window(request)?;

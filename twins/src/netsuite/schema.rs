@@ -194,9 +194,7 @@ impl RecordSeed {
 
     /// The field behind a column of queries.
     pub(super) fn find_column(&self, column: &str) -> Option<&FieldSeed> {
-        self.fields
-            .iter()
-            .find(|field| field.columns.iter().any(|name| name.eq_ignore_ascii_case(column)))
+        self.fields.iter().find(|field| field.columns.iter().any(|name| name.eq_ignore_ascii_case(column)))
     }
 
     /// What `recordtype` says of it.

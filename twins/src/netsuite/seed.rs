@@ -131,7 +131,8 @@ impl NetsuiteTwin {
     /// `id`, `createdDate` and `lastModifiedDate` may be given; else they are made.
     pub fn add_record(&self, type_name: &str, record: &Value) -> Result<String, String> {
         let machine = Machine { schema: self.schema.clone() };
-        let of_type = self.schema.record(type_name).ok_or_else(|| format!("there is no record type {type_name}"))?;
+        let of_type =
+            self.schema.record(type_name).ok_or_else(|| format!("there is no record type {type_name}"))?;
         let mut world = self.hub.world();
         let id = match record.get("id") {
             Some(Value::String(id)) => id.clone(),
@@ -193,6 +194,8 @@ impl NetsuiteTwin {
 
     /// The error code of a refused answer; empty when there is none.
     pub fn error_code(body: &Value) -> &str {
-        body.pointer("/o:errorDetails/0").map(|detail| answers::text(detail, "o:errorCode")).unwrap_or_default()
+        body.pointer("/o:errorDetails/0")
+            .map(|detail| answers::text(detail, "o:errorCode"))
+            .unwrap_or_default()
     }
 }

@@ -124,9 +124,8 @@ pub(super) fn print_moment(at: DateTime, offset: Option<Offset>, format: &str) -
             hour => hour,
         };
         // A column has no zone; only the system's own clock does.
-        let seconds = || {
-            offset.map(Offset::seconds).ok_or_else(|| QueryError("date format not recognized".to_owned()))
-        };
+        let seconds =
+            || offset.map(Offset::seconds).ok_or_else(|| QueryError("date format not recognized".to_owned()));
         printed.push_str(&match part {
             "YYYY" => format!("{:04}", at.year()),
             "MM" => format!("{:02}", at.month()),

@@ -79,13 +79,9 @@ fn double_quoted(text: &str) -> Result<(Token, &str), QueryError> {
 
 fn number(text: &str) -> Result<(Token, &str), QueryError> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '.';
-    let end = text
-        .char_indices()
-        .skip(1)
-        .find(|(_, letter)| !is_part(*letter))
-        .map_or(text.len(), |(at, _)| at);
+    let end =
+        text.char_indices().skip(1).find(|(_, letter)| !is_part(*letter)).map_or(text.len(), |(at, _)| at);
     let (literal, after) = text.split_at(end);
-    let value =
-        parse_decimal(literal).ok_or_else(|| QueryError(format!("unexpected token: '{literal}'")))?;
+    let value = parse_decimal(literal).ok_or_else(|| QueryError(format!("unexpected token: '{literal}'")))?;
     Ok((Token::Literal(Cell::Number(value)), after))
 }

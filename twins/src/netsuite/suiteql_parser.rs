@@ -38,7 +38,8 @@ fn unexpected(token: Option<&Token>) -> QueryError {
 
 impl Parser {
     fn take_word(&mut self, word: &str) -> bool {
-        let found = matches!(self.tokens.peek(), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
+        let found =
+            matches!(self.tokens.peek(), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
         if found {
             self.tokens.next();
         }
@@ -70,7 +71,11 @@ impl Parser {
 
     fn deeper(&mut self) -> Result<(), QueryError> {
         self.depth += 1;
-        if self.depth > DEEPEST { Err(QueryError("the query is nested too deeply".to_owned())) } else { Ok(()) }
+        if self.depth > DEEPEST {
+            Err(QueryError("the query is nested too deeply".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     fn select(&mut self) -> Result<Select, QueryError> {
@@ -256,13 +261,17 @@ impl Parser {
     fn primary(&mut self) -> Result<Expression, QueryError> {
         match self.tokens.next() {
             Some(Token::Literal(cell)) => Ok(Expression::Literal(cell)),
-            Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => Ok(Expression::Literal(Cell::Null)),
+            Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => {
+                Ok(Expression::Literal(Cell::Null))
+            }
             Some(Token::Word(word)) if !is_reserved(&word) => {
                 if self.take_sign("(") {
                     return self.call(&word);
                 }
                 Ok(match word.split_once('.') {
-                    Some((qualifier, name)) => Expression::Column(Some(qualifier.to_owned()), name.to_owned()),
+                    Some((qualifier, name)) => {
+                        Expression::Column(Some(qualifier.to_owned()), name.to_owned())
+                    }
                     None => Expression::Column(None, word),
                 })
             }

@@ -63,8 +63,7 @@ impl Run<'_> {
         let aggregate = self.is_aggregate();
         for column in &self.select.columns {
             self.check_expression(&column.expression)?;
-            let is_group =
-                matches!(&column.expression, Expression::Call(name, _) if AGGREGATES.contains(&name.as_str()));
+            let is_group = matches!(&column.expression, Expression::Call(name, _) if AGGREGATES.contains(&name.as_str()));
             if aggregate && !is_group && !matches!(column.expression, Expression::Literal(_)) {
                 return Err(QueryError("not a single-group group function".to_owned()));
             }
@@ -106,7 +105,15 @@ impl Run<'_> {
             }
             Expression::Call(name, arguments) => {
                 const KNOWN: [&str; 10] = [
-                    "TO_CHAR", "TO_TIMESTAMP", "TO_DATE", "TO_NUMBER", "UPPER", "LOWER", "NVL", "COALESCE", "CONCAT",
+                    "TO_CHAR",
+                    "TO_TIMESTAMP",
+                    "TO_DATE",
+                    "TO_NUMBER",
+                    "UPPER",
+                    "LOWER",
+                    "NVL",
+                    "COALESCE",
+                    "CONCAT",
                     "BUILTIN.DF",
                 ];
                 if !KNOWN.contains(&name.as_str()) && !AGGREGATES.contains(&name.as_str()) {
@@ -169,7 +176,9 @@ impl Run<'_> {
                 ("SUM", Some(_), Cell::Number(sum), Cell::Number(more)) => {
                     Cell::Number(sum.saturating_add(*more))
                 }
-                ("MIN", Some(Ordering::Less), ..) | ("MAX", Some(Ordering::Greater), ..) | (_, None, ..) => cell,
+                ("MIN", Some(Ordering::Less), ..) | ("MAX", Some(Ordering::Greater), ..) | (_, None, ..) => {
+                    cell
+                }
                 _ => result,
             };
         }
@@ -224,7 +233,9 @@ impl Run<'_> {
             ("TO_TIMESTAMP" | "TO_DATE", [Cell::Text(text), Cell::Text(wanted)]) => {
                 Ok(Cell::Moment(read_moment(text, wanted)?, None))
             }
-            ("TO_TIMESTAMP" | "TO_DATE", [Cell::Text(text)]) => Ok(Cell::Moment(read_moment(text, format)?, None)),
+            ("TO_TIMESTAMP" | "TO_DATE", [Cell::Text(text)]) => {
+                Ok(Cell::Moment(read_moment(text, format)?, None))
+            }
             ("TO_TIMESTAMP" | "TO_DATE" | "TO_NUMBER", [Cell::Null, ..]) => Ok(Cell::Null),
             ("TO_NUMBER", [cell]) => parse_decimal(&as_text(cell)?)
                 .map(Cell::Number)

@@ -61,7 +61,12 @@ impl Account {
 
 impl<'a> Table<'a> {
     /// The table of that name with the rows that the caller may see; `None` when there is none.
-    pub(super) fn open(world: &World, schema: &'a Schema, deleted: &'a RecordSeed, name: &str) -> Option<Table<'a>> {
+    pub(super) fn open(
+        world: &World,
+        schema: &'a Schema,
+        deleted: &'a RecordSeed,
+        name: &str,
+    ) -> Option<Table<'a>> {
         if name.eq_ignore_ascii_case("dual") {
             let rows = vec![Row { of_type: 0, id: String::new(), record: Arc::new(json!({})) }];
             return Some(Table { types: Vec::new(), code_column: None, has_id: false, rows });
@@ -107,8 +112,9 @@ impl<'a> Table<'a> {
     }
 
     fn is_type_column(&self, name: &str) -> bool {
-        self.code_column
-            .is_some_and(|column| column.eq_ignore_ascii_case(name) || name.eq_ignore_ascii_case("recordtype"))
+        self.code_column.is_some_and(|column| {
+            column.eq_ignore_ascii_case(name) || name.eq_ignore_ascii_case("recordtype")
+        })
     }
 
     /// What a column of a row holds.
@@ -171,16 +177,20 @@ fn deleted_rows(world: &World, schema: &Schema) -> Vec<Row> {
     let mut rows = Vec::new();
     for event in world.history() {
         let Some(record) = schema.types.iter().find(|record| record.name == event.entity) else { continue };
-        if !event.after.is_null() || event.before.is_null() || world.get_any(&event.entity, &event.id).is_some() {
+        if !event.after.is_null()
+            || event.before.is_null()
+            || world.get_any(&event.entity, &event.id).is_some()
+        {
             continue;
         }
         let mut row = json!({
             "recordtypeid": record.script_id(), "deleteddate": stamp(event.at),
             "name": values::display_name(record, &event.before), "deletedby": event.actor,
         });
-        let id = event.id.parse::<Decimal>().map_or_else(|_| json!(event.id), |_| {
-            event.id.parse::<serde_json::Number>().map_or_else(|_| json!(event.id), Value::Number)
-        });
+        let id = event.id.parse::<Decimal>().map_or_else(
+            |_| json!(event.id),
+            |_| event.id.parse::<serde_json::Number>().map_or_else(|_| json!(event.id), Value::Number),
+        );
         super::answers::put(&mut row, "recordid", id);
         rows.push(Row { of_type: 0, id: event.seq.to_string(), record: Arc::new(row) });
     }

@@ -13,7 +13,8 @@ fn at(text: &str) -> Timestamp {
 /// Three orders, saved one minute apart.
 fn orders(twin: &NetsuiteTwin) -> Vec<String> {
     twin.hub.world().set_now(at("2026-11-21T15:04:05.9Z"));
-    let customer = twin.add_record("customer", &json!({"entityId": "C1", "companyName": "Acme Ltd"})).unwrap();
+    let customer =
+        twin.add_record("customer", &json!({"entityId": "C1", "companyName": "Acme Ltd"})).unwrap();
     let mut ids = Vec::new();
     for (number, total, memo) in [("SO1", "1250.50", "O'Brien"), ("SO2", "99.00", ""), ("SO3", "100", "x")] {
         let total: Value = serde_json::from_str(total).unwrap();
@@ -92,9 +93,15 @@ fn conditions_select_as_the_database_does() {
 fn counts_and_the_clock_need_no_rows() {
     let twin = NetsuiteTwin::sales_orders().zone("America/New_York").build();
     orders(&twin);
-    assert_eq!(twin.rows("SELECT COUNT(*) AS n FROM transaction WHERE total < 0").unwrap(), [json!({"n": "0"})]);
     assert_eq!(
-        twin.rows("SELECT COUNT(memo) AS n, MAX(total) AS most, MIN(id) AS first, SUM(total) s FROM transaction").unwrap(),
+        twin.rows("SELECT COUNT(*) AS n FROM transaction WHERE total < 0").unwrap(),
+        [json!({"n": "0"})]
+    );
+    assert_eq!(
+        twin.rows(
+            "SELECT COUNT(memo) AS n, MAX(total) AS most, MIN(id) AS first, SUM(total) s FROM transaction"
+        )
+        .unwrap(),
         [json!({"n": "2", "most": "1250.5", "first": "1002", "s": "1449.5"})]
     );
     assert_eq!(
@@ -117,7 +124,10 @@ fn pages_follow_limit_and_offset_and_their_rules() {
         send(&twin, request)
     };
     let (_, first) = page("limit=2&offset=0");
-    assert_eq!((&first["count"], &first["hasMore"], &first["totalResults"]), (&json!(2), &json!(true), &json!(3)));
+    assert_eq!(
+        (&first["count"], &first["hasMore"], &first["totalResults"]),
+        (&json!(2), &json!(true), &json!(3))
+    );
     assert_eq!(first["items"][0]["id"], json!(ids[2]));
     let next = first["links"].as_array().unwrap().iter().find(|link| link["rel"] == "next").unwrap();
     assert!(next["href"].as_str().unwrap().ends_with("/services/rest/query/v1/suiteql?limit=2&offset=2"));

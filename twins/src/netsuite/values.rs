@@ -32,8 +32,10 @@ pub(super) fn apply(
             invalid_content(&format!("Unknown reference or field '{name}' in {}.", of_type.name), Some(name))
         })?;
         if field.read_only && by_api {
-            let detail = format!("You do not have permissions to set a value for element {name} due to one of the \
-                                  following reasons: 1) The field is read-only; 2) An associated feature is disabled.");
+            let detail = format!(
+                "You do not have permissions to set a value for element {name} due to one of the \
+                                  following reasons: 1) The field is read-only; 2) An associated feature is disabled."
+            );
             return Err(user_error(&detail, Some(name)));
         }
         match convert(world, schema, field, value)? {
@@ -61,14 +63,20 @@ pub(super) fn check(world: &World, of_type: &RecordSeed, id: &str, record: &Valu
             other != id && held.get(&field.name) == Some(value)
         };
         if world.list_any(&of_type.name).iter().any(is_taken) {
-            let detail = format!("This record already exists: another {} has the same {}.", of_type.name, field.name);
+            let detail =
+                format!("This record already exists: another {} has the same {}.", of_type.name, field.name);
             return Err(error(400, "DUP_ENTITY", &detail, Some(&field.name)));
         }
     }
     Ok(())
 }
 
-fn convert(world: &World, schema: &Schema, field: &FieldSeed, value: &Value) -> Result<Option<Value>, Answer> {
+fn convert(
+    world: &World,
+    schema: &Schema,
+    field: &FieldSeed,
+    value: &Value,
+) -> Result<Option<Value>, Answer> {
     let wrong = |wanted: &str| {
         let detail = format!("Invalid value for the field '{}': {wanted} is expected.", field.name);
         invalid_content(&detail, Some(&field.name))
@@ -81,7 +89,10 @@ fn convert(world: &World, schema: &Schema, field: &FieldSeed, value: &Value) -> 
             }
             match field.length {
                 Some(most) if text.chars().count() > most => Err(user_error(
-                    &format!("The field {} contained more than the maximum number ( {most} ) of characters allowed.", field.name),
+                    &format!(
+                        "The field {} contained more than the maximum number ( {most} ) of characters allowed.",
+                        field.name
+                    ),
                     Some(&field.name),
                 )),
                 _ => Ok(Some(value.clone())),
@@ -130,7 +141,8 @@ fn referenced(
     target: &str,
     given: &Map<String, Value>,
 ) -> Result<Value, Answer> {
-    let types = schema.types.iter().filter(|record| target.is_empty() || record.name.eq_ignore_ascii_case(target));
+    let types =
+        schema.types.iter().filter(|record| target.is_empty() || record.name.eq_ignore_ascii_case(target));
     let id = match given.get("id") {
         Some(Value::String(id)) => id.clone(),
         Some(Value::Number(id)) => id.to_string(),
@@ -172,7 +184,14 @@ pub(super) fn display_name(of_type: &RecordSeed, record: &Value) -> String {
 }
 
 /// A record as the record API shows it.
-pub(super) fn show(world: &World, schema: &Schema, of_type: &RecordSeed, id: &str, record: &Value, url: &str) -> Value {
+pub(super) fn show(
+    world: &World,
+    schema: &Schema,
+    of_type: &RecordSeed,
+    id: &str,
+    record: &Value,
+    url: &str,
+) -> Value {
     let mut shown = json!({"links": [{"rel": "self", "href": url}], "id": id});
     for field in &of_type.fields {
         let value = match (&field.kind, record.get(&field.name)) {
@@ -195,7 +214,9 @@ pub(super) fn show(world: &World, schema: &Schema, of_type: &RecordSeed, id: &st
 }
 
 fn reference_name(world: &World, schema: &Schema, target: &str, id: &str) -> String {
-    let types = schema.types.iter().filter(|record| target.is_empty() || record.name.eq_ignore_ascii_case(target));
-    let mut found = types.filter_map(|of_type| Some(display_name(of_type, &*world.get_any(&of_type.name, id)?)));
+    let types =
+        schema.types.iter().filter(|record| target.is_empty() || record.name.eq_ignore_ascii_case(target));
+    let mut found =
+        types.filter_map(|of_type| Some(display_name(of_type, &*world.get_any(&of_type.name, id)?)));
     found.next().unwrap_or_default()
 }
