@@ -16,7 +16,7 @@ fn number(order: usize) -> String {
 
 /// A world with many linked orders. Deletes would be carried out at once: whatever is concluded shows.
 async fn many() -> World {
-    let mut setup = Setup::default().guard("deletes = { sweeps = 1, over = \"0s\", max = 10000, percent = 100 }");
+    let mut setup = Setup::default().guard("deletes = { sweeps = 2, over = \"0s\", max = 10000, percent = 100 }");
     for side in SIDES {
         setup = setup.side(side, "on_delete = \"archive\"");
     }
@@ -60,7 +60,7 @@ async fn a_page_that_fails_concludes_nothing_and_the_next_poll_completes() {
         let what = format!("{effect:?}");
         fault(&world, "crm", Fault { and_target: "page=2".into(), ..always("GET", "/runs?", effect) });
         world.edit("crm", &number(MANY - 1), "memo", format!("edit {place}").as_str());
-        for sweep in [false, true] {
+        for sweep in [false, true, true, true] {
             let report = attempt(&world, sweep).await;
             assert_eq!(report.failures.len(), 1, "{what}: {:?}", report.failures);
             assert_nothing_archived(&world, &what);
@@ -123,7 +123,7 @@ async fn lost_permission_is_not_deletion() {
 #[tokio::test]
 async fn a_listing_that_is_blind_once_changes_nothing() {
     let mut world = many().await;
-    for sweep in [false, true] {
+    for sweep in [false, true, true, true] {
         fault(&world, "tallyfy", Fault::of_kind("runs.list", Effect::Blind { entity: "runs".into() }));
         attempt(&world, sweep).await;
         heal(&world, "tallyfy");

@@ -85,7 +85,7 @@ async fn an_update_with_any_mishap_takes_effect_once() {
         world.expect("SO-1", "memo", "new");
         world.assert_converged().await;
         let log = world.rows(View::Log).await;
-        let told = log.iter().any(|row| text(row, "event") == "unknown" && text(row, "side") == "crm");
+        let told = log.iter().any(|row| text(row, "event") == "unknown" && text(row, "system") == "crm");
         assert!(told, "{effect:?}: the log does not say that the outcome was unknown: {log:#?}");
     }
 }
@@ -158,4 +158,20 @@ async fn a_record_that_a_person_makes_during_the_doubt_is_not_doubled() {
     until_settled(&world).await;
     assert_eq!(world.ids("crm", "SO-1").len(), 1, "the person's record is the counterpart");
     world.assert_converged().await;
+}
+
+#[tokio::test]
+async fn an_edit_on_a_record_whose_create_is_in_doubt_travels() {
+    for after in [Effect::DropAfter, Effect::Status { status: 500, when: When::After, body: None }] {
+        let mut world = World::new(Setup::default()).await;
+        world.plan_and_accept().await;
+        fault(&world, "crm", Fault::of_kind("runs.launch", after));
+        world.add("erp", "SO-1", "12500", "hello");
+        world.pass_now(Default::default()).await;
+        world.edit("crm", "SO-1", "memo", "edited before we knew that it is ours");
+        until_settled(&world).await;
+        world.pass().await;
+        world.expect("SO-1", "memo", "edited before we knew that it is ours");
+        world.assert_converged().await;
+    }
 }

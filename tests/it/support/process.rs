@@ -134,6 +134,11 @@ impl Running {
         }
     }
 
+    /// It has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process can be asked").is_some()
+    }
+
     /// Sends a signal by name: `TERM`, `HUP`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         let identifier = self.child.id().to_string();
