@@ -27,7 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite refused something.
-    #[error("state file: {0}{}", advice(.0))]
+    #[error("state file: {0}{advice}", advice = advice(.0))]
     Sql(#[from] rusqlite::Error),
     /// A stored text is not what the program writes there.
     #[error("state file: {0} is damaged: {1}")]
