@@ -321,6 +321,15 @@ impl Store {
         Ok(())
     }
 
+    /// So many tries were made, sent or not.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn count_attempts(&self, id: i64, attempts: u32) -> Result<()> {
+        self.run("UPDATE write SET attempts = max(attempts, ?2) WHERE id = ?1", params![id, attempts])?;
+        Ok(())
+    }
+
     /// The record of this write was found changed under it: the next write to it starts with that count, so
     /// that a record which is always changed meanwhile is parked in the end.
     ///
