@@ -32,6 +32,8 @@ pub struct DeclarativeEntity {
     pub(super) plan: Plan,
     pub(super) request: EntityRequest,
     pub(super) decoder: Decoder,
+    /// That of the listing, made once: a first poll decodes every record.
+    listed: Decoder,
     holes: BTreeMap<String, Json>,
     write_as: Vec<(Option<Regex>, BTreeSet<String>, String)>,
     form: String,
@@ -57,6 +59,7 @@ impl DeclarativeEntity {
         let mut entity = Self {
             holes: plan.holes.clone(),
             decoder: Decoder::default(),
+            listed: Decoder::default(),
             write_as: Vec::new(),
             form: String::new(),
             connection,
@@ -72,6 +75,9 @@ impl DeclarativeEntity {
             entity.write_as.push(entity.compile(rule).map_err(invalid)?);
         }
         entity.prepare(&columns, described.as_ref()).map_err(invalid)?;
+        if let Ok(listing) = entity.listing_operation(true, &attempted) {
+            entity.listed = entity.decoder_of(listing);
+        }
         entity.form = format!(
             "{} {} {} {:?} {}",
             about.id,
@@ -638,9 +644,7 @@ impl Entity for DeclarativeEntity {
     }
 
     fn decode(&self, raw: &str) -> Result<Record, Failure> {
-        let attempted = self.words("read a record of", "");
-        let operation = self.listing_operation(true, &attempted)?;
-        self.decoder_of(operation).decode(raw).map_err(|why| Self::bug(&attempted, why))
+        self.listed.decode(raw).map_err(|why| Self::bug(&self.words("read a record of", ""), why))
     }
 
     fn get<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Lookup, Failure>> {

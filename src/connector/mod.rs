@@ -21,6 +21,7 @@ mod listing;
 pub mod oauth1;
 pub mod placeholder;
 pub mod rules;
+pub mod scan;
 pub mod secret;
 pub mod system;
 mod tombstones;

@@ -72,7 +72,11 @@ fn systems(config: &Config, ports: &Ports) -> Result<BTreeMap<String, Arc<dyn Sy
                 None => Err(vec![format!(
                     "there is no connector {:?}; there are: tallyfy, {}",
                     spec.connector,
-                    catalog.all().map(|definition| definition.connector.id.clone()).collect::<Vec<_>>().join(", ")
+                    catalog
+                        .all()
+                        .map(|definition| definition.connector.id.clone())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )]),
             }
         };

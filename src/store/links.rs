@@ -240,8 +240,8 @@ impl Store {
     /// When the state file cannot be used.
     pub fn link_of_record(&self, sync: &str, system: &str, rid: &str) -> Result<Option<i64>> {
         self.maybe(
-            "SELECT m.link FROM member m JOIN stream t ON t.id = m.stream \
-             WHERE m.sync = ?1 AND t.system = ?2 AND m.rid = ?3 AND m.active = 1",
+            "SELECT m.link FROM stream t CROSS JOIN member m ON m.stream = t.id AND m.rid = ?3 \
+             WHERE t.system = ?2 AND m.sync = ?1 AND m.active = 1",
             params![sync, system, rid],
             |row| row.get(0),
         )
@@ -321,20 +321,22 @@ impl Store {
     /// When the state file cannot be used.
     pub fn fresh_candidates(&self, sync: &str, now: Option<Timestamp>, limit: u32) -> Result<Vec<Candidate>> {
         self.all(
-            "SELECT side, rid, stream, key, state FROM candidate WHERE sync = ?1 AND state IN ('fresh', 'waiting') \
+            "SELECT side, rid, stream, key, state FROM candidate INDEXED BY candidate_fresh \
+             WHERE sync = ?1 AND state IN ('fresh', 'waiting') \
              AND (?2 IS NULL OR not_before IS NULL OR not_before <= ?2) ORDER BY key, side, rid LIMIT ?3",
             params![sync, now.map(time_text), limit],
             candidate,
         )
     }
 
-    /// When the next settled candidate is ready.
+    /// Records with this key that wait to be linked.
     ///
     /// # Errors
     /// When the state file cannot be used.
     pub fn candidates_with_key(&self, sync: &str, key: &str) -> Result<Vec<Candidate>> {
         self.all(
-            "SELECT side, rid, stream, key, state FROM candidate WHERE sync = ?1 AND key = ?2 ORDER BY side, rid",
+            "SELECT side, rid, stream, key, state FROM candidate INDEXED BY candidate_key \
+             WHERE sync = ?1 AND key = ?2 ORDER BY side, rid",
             params![sync, key],
             candidate,
         )
@@ -393,8 +395,8 @@ impl Store {
         self.run(
             "INSERT INTO due (link, since, not_before, why) \
              SELECT m.link, ?2, ?2, 'a member was not listed' FROM record r \
-             JOIN member m ON m.stream = r.stream AND m.rid = r.rid AND m.active = 1 \
-             WHERE r.stream = ?1 AND (r.absent_sweeps > 0 OR r.state IN ('missing', 'gone')) \
+             CROSS JOIN member m ON m.stream = r.stream AND m.rid = r.rid AND m.active = 1 \
+             WHERE r.stream = ?1 AND (r.state IN ('missing', 'gone') OR r.absent_sweeps > 0) \
              ON CONFLICT (link) DO NOTHING",
             params![stream, time_text(at)],
         )?;
@@ -407,7 +409,7 @@ impl Store {
     /// When the state file cannot be used.
     pub fn due_links(&self, sync: &str, now: Option<Timestamp>, after: i64, limit: u32) -> Result<Vec<i64>> {
         self.all(
-            "SELECT d.link FROM due d JOIN link l ON l.id = d.link WHERE l.sync = ?1 AND d.link > ?3 \
+            "SELECT d.link FROM due d CROSS JOIN link l ON l.id = d.link WHERE l.sync = ?1 AND d.link > ?3 \
              AND (?2 IS NULL OR d.not_before <= ?2) ORDER BY d.link LIMIT ?4",
             params![sync, now.map(time_text), after, limit],
             |row| row.get(0),
@@ -462,13 +464,13 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn next_due(&self, sync: &str) -> Result<Option<Timestamp>> {
-        let text: Option<String> = self.conn().query_row(
-            "SELECT min(t) FROM (SELECT min(d.not_before) AS t FROM due d JOIN link l ON l.id = d.link WHERE l.sync = ?1 \
-             UNION ALL SELECT min(not_before) FROM candidate WHERE sync = ?1 AND state IN ('fresh', 'waiting'))",
+        let text = self.maybe(
+            "SELECT min(t) FROM (SELECT min(d.not_before) AS t FROM due d CROSS JOIN link l ON l.id = d.link \
+             WHERE l.sync = ?1 UNION ALL SELECT min(not_before) FROM candidate INDEXED BY candidate_fresh WHERE sync = ?1 AND state IN ('fresh', 'waiting'))",
             [sync],
-            |row| row.get(0),
+            |row| row.get::<_, Option<String>>(0),
         )?;
-        super::time_opt(text)
+        super::time_opt(text.flatten())
     }
 
     /// Every standing link of every sync is due: a restored state file.
