@@ -157,7 +157,8 @@ impl Decoder {
         for path in &self.paths {
             match self.find(&body, path) {
                 Some(value) => {
-                    let kind = self.kinds.get(path).map(String::as_str);
+                    let kind =
+                        if self.kinds.is_empty() { None } else { self.kinds.get(path).map(String::as_str) };
                     values.insert(path.clone(), self.codecs.read(value, kind));
                 }
                 None if self.absent_is_null => {

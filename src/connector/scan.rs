@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_pointer_through_a_scalar_finds_nothing_and_the_text_is_still_checked() {
         for scalar in ["1", "1.5", "-3", "\"t\"", "null", "true"] {
-            assert_eq!(at(&format!("{{\"a\":{scalar}}}"), "/a/b").unwrap(), None, "{scalar}");
+            assert!(at(&format!("{{\"a\":{scalar}}}"), "/a/b").unwrap().is_none(), "{scalar}");
         }
         assert!(at(r#"{"a":1}x"#, "/a").is_err());
         assert!(at(r#"{"a":[1,2}"#, "/b").is_err());

@@ -163,6 +163,7 @@ impl Engine {
             .transact(move |store| {
                 let seed = xxh3_64(entity.form().as_bytes());
                 let mut glances = store.glances(stream)?;
+                let mut newcomers = store.newcomers(stream, cause, now)?;
                 let batch = Batch { store, entity: entity.as_ref(), stream, cause, now };
                 for item in &items {
                     let raw = i64::from_ne_bytes(xxh3_64_with_seed(item.raw.as_bytes(), seed).to_ne_bytes());
@@ -172,9 +173,15 @@ impl Engine {
                             absorbed.listed.add(id);
                             batch.absorb_known(item, raw, &mut absorbed)?;
                         }
-                        Glance::New => batch.absorb_new(item, raw, &mut absorbed)?,
+                        Glance::New => {
+                            if let Some(record) = batch.decode(item, &mut absorbed) {
+                                absorbed.listed.add(newcomers.add(&record, Some(raw))?);
+                                absorbed.polled.changed += 1;
+                            }
+                        }
                     }
                 }
+                newcomers.finish()?;
                 Ok(absorbed)
             })
             .await?;
@@ -310,14 +317,6 @@ impl Batch<'_> {
                 None
             }
         }
-    }
-
-    fn absorb_new(&self, item: &RawItem, raw: i64, absorbed: &mut Absorbed) -> StoreResult<()> {
-        let Some(record) = self.decode(item, absorbed) else { return Ok(()) };
-        let id = self.store.observe_new(self.stream, &record, Some(raw), self.cause, self.now)?;
-        absorbed.listed.add(id);
-        absorbed.polled.changed += 1;
-        Ok(())
     }
 
     fn absorb_known(&self, item: &RawItem, raw: i64, absorbed: &mut Absorbed) -> StoreResult<()> {

@@ -215,6 +215,8 @@ fn prepare(conn: &Connection) -> Result<()> {
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
     )?;
+    // A batch of a first poll fits: pages that spill out of a transaction are written twice.
+    conn.pragma_update(None, "cache_size", -12_000)?;
     conn.set_prepared_statement_cache_capacity(256);
     Ok(())
 }

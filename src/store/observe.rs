@@ -3,13 +3,86 @@
 //! A row is written only where something differs; what is read again unchanged costs no write.
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{CachedStatement, params};
 
 use super::mirror::{Cause, Mirrored, RecordState};
 use super::{Result, Store, StoreError, time_text};
 use crate::core::record::{Record, Values};
 
+/// Puts records into the mirror that are known not to be there, many in one transaction: a first poll.
+/// [`Newcomers::finish`] must be called in the same transaction; it writes their change rows.
+pub struct Newcomers<'s> {
+    store: &'s Store,
+    stream: i64,
+    cause: Cause,
+    at: String,
+    record: CachedStatement<'s>,
+    seen: CachedStatement<'s>,
+    first: Option<i64>,
+}
+
+impl Newcomers<'_> {
+    /// Puts one in and returns its number.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn add(&mut self, record: &Record, raw: Option<i64>) -> Result<i64> {
+        let state = if record.archived { RecordState::Archived } else { RecordState::Present };
+        let by_id = matches!(self.cause, Cause::Read | Cause::Confirm);
+        let id = self.record.insert(params![
+            self.stream,
+            record.id,
+            state.text(),
+            canonical(record)?,
+            record.version,
+            record.updated_at.map(time_text),
+            self.at,
+            by_id.then_some(&self.at)
+        ])?;
+        self.seen.execute(params![self.stream, record.id, raw.unwrap_or(0), id])?;
+        self.first.get_or_insert(id);
+        Ok(id)
+    }
+
+    /// Logs that they were created: one statement, however many there are.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn finish(self) -> Result<()> {
+        // Only this transaction wrote since: every later number is a record that was added here, or one of
+        // another stream.
+        let Some(first) = self.first else { return Ok(()) };
+        self.store.run(
+            "INSERT INTO change (at, stream, rid, kind, cause) \
+             SELECT ?1, stream, rid, 'created', ?2 FROM record WHERE id >= ?3 AND stream = ?4 ORDER BY id",
+            params![self.at, self.cause.text(), first, self.stream],
+        )?;
+        Ok(())
+    }
+}
+
 impl Store {
+    /// For records that are not in the mirror yet.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn newcomers(&self, stream: i64, cause: Cause, at: Timestamp) -> Result<Newcomers<'_>> {
+        Ok(Newcomers {
+            store: self,
+            stream,
+            cause,
+            at: time_text(at),
+            record: self.conn().prepare_cached(
+                "INSERT INTO record (stream, rid, state, document, version, updated_at, seen_at, read_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?,
+            seen: self
+                .conn()
+                .prepare_cached("INSERT INTO seen (stream, rid, raw, record) VALUES (?1, ?2, ?3, ?4)")?,
+            first: None,
+        })
+    }
+
     /// Stores what a listing or a read showed. Writes a change only for a difference; returns whether
     /// there was one, and the record's number.
     ///
@@ -24,48 +97,14 @@ impl Store {
         at: Timestamp,
     ) -> Result<(bool, i64)> {
         match self.mirrored(stream, &record.id)? {
-            None => self.observe_new(stream, record, raw, cause, at).map(|id| (true, id)),
+            None => {
+                let mut newcomers = self.newcomers(stream, cause, at)?;
+                let id = newcomers.add(record, raw)?;
+                newcomers.finish()?;
+                Ok((true, id))
+            }
             Some(known) => Ok((self.observe_known(&known, record, raw, cause, at)?, known.id)),
         }
-    }
-
-    /// [`Store::observe`] for a record that is known not to be in the mirror; returns its number.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn observe_new(
-        &self,
-        stream: i64,
-        record: &Record,
-        raw: Option<i64>,
-        cause: Cause,
-        at: Timestamp,
-    ) -> Result<i64> {
-        let document = canonical(record)?;
-        let at = time_text(at);
-        let state = if record.archived { RecordState::Archived } else { RecordState::Present };
-        let by_id = matches!(cause, Cause::Read | Cause::Confirm);
-        self.run(
-            "INSERT INTO record (stream, rid, state, document, version, updated_at, seen_at, read_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                stream,
-                record.id,
-                state.text(),
-                document,
-                record.version,
-                record.updated_at.map(time_text),
-                at,
-                by_id.then_some(&at)
-            ],
-        )?;
-        let id = self.conn().last_insert_rowid();
-        self.run(
-            "INSERT INTO seen (stream, rid, raw, record) VALUES (?1, ?2, ?3, ?4)",
-            params![stream, record.id, raw.unwrap_or(0), id],
-        )?;
-        self.log_change(stream, &record.id, "created", cause, None, &at)?;
-        Ok(id)
     }
 
     /// [`Store::observe`] for a record whose mirror row was just read; returns whether there was a difference.

@@ -18,7 +18,7 @@ fn shape(conn: &Connection) -> Vec<(String, String, String)> {
             Ok((row.get(0)?, row.get(1)?, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
         })
         .unwrap()
-        .map(Result::unwrap)
+        .map(|row| row.unwrap())
         .collect()
 }
 
