@@ -146,13 +146,13 @@ pub fn record(number: usize, round: usize) -> String {
         total = 1000 + number % 90_000,
         cents = number % 100,
         tax = number % 700,
-        open = number % 3 == 0,
+        open = number.is_multiple_of(3),
         priority = number % 5,
         month = 1 + number % 12,
         day = 1 + number % 28,
         revision = revision,
         owner = number % 250,
-        approved = number % 2 == 0,
+        approved = number.is_multiple_of(2),
         updated = 1 + revision % 28,
     );
     text.push_str(r#""lines":["#);

@@ -132,7 +132,7 @@ impl Store {
 
     fn rows(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Row>> {
         let mut statement = self.conn().prepare_cached(sql)?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(parameters)?;
         let mut out = Vec::new();
         while let Some(row) = rows.next()? {

@@ -45,7 +45,9 @@ fn a_filled_file_of_an_older_version_is_upgraded_and_loses_nothing() {
         store
             .transact(|store| {
                 let streams = orders(store);
-                (0..50).for_each(|n| drop(linked(store, streams, &format!("r{n}"))));
+                for number in 0..50 {
+                    linked(store, streams, &format!("r{number}"));
+                }
                 Ok(())
             })
             .unwrap();
