@@ -260,17 +260,26 @@ impl Store {
         self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
     }
 
-    /// Open and uncertain writes whose time has come, oldest first; syncs and systems that are paused or
-    /// blocked are left out.
+    /// Open and uncertain writes of a sync whose time has come, oldest first; none while the sync is paused or
+    /// not accepted, and none to systems that are paused or blocked.
     ///
     /// # Errors
     /// When the state file cannot be used or a row is damaged.
-    pub fn ready_writes(&self, sync: Option<&str>, now: Timestamp, limit: u32) -> Result<Vec<Write>> {
+    pub fn ready_writes(&self, sync: &str, now: Timestamp, limit: u32) -> Result<Vec<Write>> {
+        // Per state the index gives the oldest first: a long outbox is not read to its end.
+        let part = |state: &str| {
+            format!(
+                "SELECT * FROM (SELECT * FROM write w INDEXED BY write_state \
+                 WHERE state = '{state}' AND sync = ?1 AND next_at <= ?2 \
+                 AND EXISTS (SELECT 1 FROM sync s WHERE s.name = ?1 AND s.paused = 0 AND s.accepted_at IS NOT NULL) \
+                 AND NOT EXISTS (SELECT 1 FROM system y WHERE y.name = w.system AND (y.paused = 1 OR y.blocked_until > ?2)) \
+                 ORDER BY next_at, id LIMIT ?3)"
+            )
+        };
         let sql = format!(
-            "SELECT {COLUMNS} FROM write w WHERE state IN ('open', 'uncertain') AND next_at <= ?2 AND (?1 IS NULL OR sync = ?1) \
-             AND EXISTS (SELECT 1 FROM sync s WHERE s.name = w.sync AND s.paused = 0 AND s.accepted_at IS NOT NULL) \
-             AND NOT EXISTS (SELECT 1 FROM system y WHERE y.name = w.system AND (y.paused = 1 OR y.blocked_until > ?2)) \
-             ORDER BY next_at, id LIMIT ?3"
+            "SELECT {COLUMNS} FROM ({} UNION ALL {}) ORDER BY next_at, id LIMIT ?3",
+            part("open"),
+            part("uncertain")
         );
         self.all(&sql, params![sync, time_text(now), limit], raw)?.into_iter().map(finish).collect()
     }
@@ -280,12 +289,12 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn next_write_at(&self, sync: &str) -> Result<Option<Timestamp>> {
-        let text: Option<String> = self.conn().query_row(
+        let text = self.maybe(
             "SELECT min(next_at) FROM write WHERE state IN ('open', 'uncertain') AND sync = ?1",
             [sync],
-            |row| row.get(0),
+            |row| row.get::<_, Option<String>>(0),
         )?;
-        time_opt(text)
+        time_opt(text.flatten())
     }
 
     /// Moves a write to another state; closing states get their time.
@@ -349,7 +358,7 @@ impl Store {
     /// When the state file cannot be used.
     pub fn creates_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
         self.count(
-            "SELECT count(*) FROM write WHERE sync = ?1 AND op = 'create' AND made_at >= ?2 \
+            "SELECT count(*) FROM write INDEXED BY write_made WHERE sync = ?1 AND op = 'create' AND made_at >= ?2 \
              AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
             params![sync, time_text(since)],
         )
@@ -362,7 +371,7 @@ impl Store {
     /// When the state file cannot be used.
     pub fn removals_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
         self.count(
-            "SELECT count(DISTINCT link) FROM write WHERE sync = ?1 AND op IN ('archive', 'delete') AND made_at >= ?2 \
+            "SELECT count(DISTINCT link) FROM write INDEXED BY write_made WHERE sync = ?1 AND op IN ('archive', 'delete') AND made_at >= ?2 \
              AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
             params![sync, time_text(since)],
         )
@@ -435,7 +444,7 @@ impl Store {
     pub fn withdraw_empty_batches(&self, at: Timestamp) -> Result<()> {
         self.run(
             "UPDATE batch SET state = 'withdrawn', closed_at = ?1 WHERE state = 'held' AND guard <> 'emptied' \
-             AND NOT EXISTS (SELECT 1 FROM write w WHERE w.batch = batch.id AND w.state = 'held')",
+             AND NOT EXISTS (SELECT 1 FROM write w INDEXED BY write_batch WHERE w.batch = batch.id AND w.state = 'held')",
             [time_text(at)],
         )?;
         Ok(())
@@ -456,7 +465,7 @@ impl Store {
             return Ok(None);
         }
         let released = self.run(
-            "UPDATE write SET state = 'open', next_at = ?2 WHERE batch = ?1 AND state = 'held'",
+            "UPDATE write INDEXED BY write_batch SET state = 'open', next_at = ?2 WHERE batch = ?1 AND state = 'held'",
             params![batch, time_text(at)],
         )?;
         Ok(Some(u64::try_from(released).unwrap_or(0)))
