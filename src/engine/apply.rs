@@ -24,6 +24,8 @@ const LOST_RACES: u64 = 3;
 /// After so many tries a write that only waits for a business hold is parked.
 const HELD_TRIES: u32 = 12;
 const HELD_WAIT: SignedDuration = SignedDuration::from_hours(6);
+/// After so many answers that make no sense (a page for people, half a document) a write is parked.
+const SENSELESS_TRIES: u32 = 12;
 
 /// What became of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +170,9 @@ impl Engine {
                 .await;
         }
         let attempt = one.write.attempts.saturating_add(1);
+        // A try that failed before anything was sent counts too, or it would be repeated every other second.
+        let id = one.write.id;
+        self.store.transact(move |store| store.count_attempts(id, attempt)).await?;
         let wait = SignedDuration::try_from(backoff(attempt, self.random.next()))
             .unwrap_or(SignedDuration::from_mins(1));
         let stated = failure.retry_after.and_then(|wait| SignedDuration::try_from(wait).ok());
@@ -180,6 +185,10 @@ impl Engine {
             | FailureClass::CursorExpired => {
                 let why = format!("{failure}. It is tried again by itself");
                 self.settle(one, WriteState::Open, "refused", &why, Some(stated.unwrap_or(wait))).await
+            }
+            FailureClass::Bug if attempt < SENSELESS_TRIES => {
+                let why = format!("{failure}. It is tried again by itself, ever more rarely");
+                self.settle(one, WriteState::Open, "refused", &why, Some(wait)).await
             }
             FailureClass::Held if attempt < HELD_TRIES => {
                 let why = format!(

@@ -57,21 +57,24 @@ impl Engine {
         }
         self.intend(one, Vec::new()).await?;
         let written = one.port.entity.create(&NewRecord { values, mark: mark.clone() }).await?;
-        let record = match (written.record, written.id) {
-            (Some(record), _) => Some(record),
-            (None, Some(id)) => super::update::found(one.port.entity.get(&id).await?),
-            (None, None) => one.port.entity.find_marked(&mark).await?.into_iter().next(),
+        let read = match (written.record, written.id) {
+            (Some(record), _) => Ok(Some(record)),
+            (None, Some(id)) => one.port.entity.get(&id).await.map(super::update::found),
+            (None, None) => one.port.entity.find_marked(&mark).await.map(|found| found.into_iter().next()),
         };
-        match record {
-            Some(record) => {
-                self.adopt_record(one, &record, if written.existed { "found" } else { "confirmed" }).await
+        // From here on it exists: a failed look at it must never lead to a second one.
+        let failure = match read {
+            Ok(Some(record)) => {
+                let event = if written.existed { "found" } else { "confirmed" };
+                return self.adopt_record(one, &record, event).await;
             }
-            None => {
-                let why = "it was accepted, but the new record cannot be read yet. It will be looked up by its mark";
-                self.settle(one, WriteState::Uncertain, "unknown", why, Some(SignedDuration::from_secs(5)))
-                    .await
-            }
-        }
+            Ok(None) => String::new(),
+            Err(failure) => format!(": {failure}"),
+        };
+        let why = format!(
+            "it was accepted, but the new record cannot be read yet{failure}. It will be looked up by its mark"
+        );
+        self.settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_secs(5))).await
     }
 
     /// Never a blind create on a business key: what a person made meanwhile is adopted, several are asked about.
@@ -154,7 +157,8 @@ impl Engine {
                         return Ok(Sent::Parked);
                     }
                 }
-                seed_bases(&ctx, store, &write, side, &record)?;
+                // What was only found may have been edited since it was made.
+                seed_bases(&ctx, store, &write, side, &record, event == "confirmed")?;
                 let write = Write { rid: Some(record.id.clone()), ..write };
                 store.audit(&write, event, |_| None, &write.reason, now)?;
                 store.move_write(write.id, WriteState::Done, None, None, now)?;
@@ -170,7 +174,14 @@ impl Engine {
 /// A fresh member has shown nothing before: fields that were sent start from blank and are accounted for like
 /// any write, the others from what the record shows. Fields that a create cannot set are thereby behind and
 /// are written next.
-fn seed_bases(ctx: &Context, store: &Store, write: &Write, side: SideIx, record: &Record) -> StoreResult<()> {
+fn seed_bases(
+    ctx: &Context,
+    store: &Store,
+    write: &Write,
+    side: SideIx,
+    record: &Record,
+    proven: bool,
+) -> StoreResult<()> {
     let Some(view) = LinkView::load(ctx, store, write.link)? else { return Ok(()) };
     let seen = super::view::seen_of(ctx, store, side, record)?;
     for unit in &ctx.spec.units {
@@ -190,7 +201,7 @@ fn seed_bases(ctx: &Context, store: &Store, write: &Write, side: SideIx, record:
             super::reconcile::save_base(ctx, store, &view, unit, side, &base, 0)?;
         }
     }
-    account(ctx, store, write, side, record, true)?;
+    account(ctx, store, write, side, record, proven)?;
     Ok(())
 }
 

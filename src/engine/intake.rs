@@ -21,7 +21,9 @@ pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
         let offset = store.offset(&reader, side.stream)?;
         let changes = store.changes_after(side.stream, offset, STEP)?;
         for change in &changes {
-            take_record(ctx, store, &spec.name, side.stream, &change.rid)?;
+            // Our own write to one side is no reason to send again what another side has refused.
+            let why = if change.echo { "confirmed" } else { "changed" };
+            take(ctx, store, &spec.name, side.stream, &change.rid, why)?;
         }
         if let Some(last) = changes.last() {
             store.set_offset(&reader, side.stream, last.seq)?;
@@ -53,9 +55,13 @@ pub fn retake_candidates(ctx: &Context, store: &Store) -> Result<()> {
 /// # Errors
 /// When the state file cannot be used.
 pub fn take_record(ctx: &Context, store: &Store, side_name: &str, stream: i64, rid: &str) -> Result<()> {
+    take(ctx, store, side_name, stream, rid, "changed")
+}
+
+fn take(ctx: &Context, store: &Store, side_name: &str, stream: i64, rid: &str, why: &str) -> Result<()> {
     let sync = &ctx.spec.name;
     if let Some(link) = store.link_of(sync, side_name, rid)? {
-        return store.mark_due(link, ctx.now, ctx.spec.settle, "changed");
+        return store.mark_due(link, ctx.now, ctx.spec.settle, why);
     }
     let Some(side) = ctx.side_ix(side_name) else { return Ok(()) };
     let Some(row) = store.mirrored(stream, rid)? else { return Ok(()) };

@@ -9,6 +9,7 @@ use super::view::seen_of;
 use super::{Engine, Result};
 use crate::connector::api::{CreateIdentity, Lookup};
 use crate::core::account::explains;
+use crate::core::retry::backoff;
 use crate::core::spec::OnUncertain;
 use crate::core::value::{Seen, Value};
 use crate::store::mirror::Cause;
@@ -83,7 +84,8 @@ impl Engine {
         if took {
             self.confirm(one, &record, false, "found").await
         } else {
-            self.overtaken(one, "it did not take effect").await
+            // Sent again only over what it was decided on; anything else is decided again then.
+            self.reopen(one, "it did not take effect, and is tried again").await
         }
     }
 
@@ -151,13 +153,20 @@ impl Engine {
 
     async fn reopen(&self, one: &Sending, why: &'static str) -> Result<Sent> {
         let (write, now) = (one.write.clone(), self.clock.now());
+        // Once is bad luck; a system that fails with every try is asked ever more rarely.
+        let wait = match write.attempts {
+            0 | 1 => SignedDuration::ZERO,
+            more => SignedDuration::try_from(backoff(more, self.random.next())).unwrap_or_default(),
+        };
+        let next = now.saturating_add(wait).unwrap_or(now);
         self.store
             .transact(move |store| {
                 store.audit(&write, "not-applied", |_| None, why, now)?;
-                store.move_write(write.id, WriteState::Open, Some(why), Some(now), now)
+                store.move_write(write.id, WriteState::Open, None, Some(next), now)?;
+                // The link waited for this: its other sides must not wait for the next try.
+                store.mark_due(write.link, now, std::time::Duration::ZERO, "looked up")
             })
             .await?;
-        // Counts as progress: the write is ready to be sent now.
         Ok(Sent::Superseded)
     }
 }

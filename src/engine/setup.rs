@@ -65,7 +65,7 @@ impl Engine {
                 .and_then(|wait| SignedDuration::try_from(wait).ok())
                 .unwrap_or(SignedDuration::from_secs(30)),
             // One record's trouble is not the system's (P7); trouble in a row is.
-            FailureClass::Transient if self.strike(name) => SignedDuration::from_secs(30),
+            FailureClass::Transient | FailureClass::Bug if self.strike(name) => SignedDuration::from_secs(30),
             _ => return Ok(()),
         };
         let until = self.clock.now().saturating_add(wait).unwrap_or(self.clock.now());

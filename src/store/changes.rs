@@ -11,6 +11,8 @@ pub struct Change {
     pub seq: i64,
     /// The record.
     pub rid: String,
+    /// It was seen in the answer to our own write.
+    pub echo: bool,
 }
 
 impl Store {
@@ -20,9 +22,9 @@ impl Store {
     /// When the state file cannot be used.
     pub fn changes_after(&self, stream: i64, seq: i64, limit: u32) -> Result<Vec<Change>> {
         self.all(
-            "SELECT seq, rid FROM change WHERE seq > ?2 AND stream = ?1 ORDER BY seq LIMIT ?3",
+            "SELECT seq, rid, cause = 'confirm' FROM change WHERE seq > ?2 AND stream = ?1 ORDER BY seq LIMIT ?3",
             params![stream, seq, limit],
-            |row| Ok(Change { seq: row.get(0)?, rid: row.get(1)? }),
+            |row| Ok(Change { seq: row.get(0)?, rid: row.get(1)?, echo: row.get(2)? }),
         )
     }
 

@@ -6,7 +6,8 @@ use rusqlite::params;
 use super::{Result, Store, time_from, time_opt, time_text};
 
 impl Store {
-    /// Marks a link due. Repeated marks push `not_before` on, but never beyond `latest` after the first.
+    /// Marks a link due. Repeated marks push `not_before` on, but never beyond `latest` after the first; a
+    /// confirmed write does not hide a better reason.
     ///
     /// # Errors
     /// When the state file cannot be used.
@@ -22,7 +23,8 @@ impl Store {
         let not_before = at.saturating_add(settle).unwrap_or(at).min(latest);
         self.run(
             "INSERT INTO due (link, since, not_before, why) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (link) DO UPDATE SET not_before = excluded.not_before, why = excluded.why",
+             ON CONFLICT (link) DO UPDATE SET not_before = excluded.not_before, \
+             why = CASE WHEN excluded.why = 'confirmed' THEN due.why ELSE excluded.why END",
             params![link, time_text(since), time_text(not_before), why],
         )?;
         Ok(())

@@ -5,6 +5,7 @@
 //! transaction that its caller opened through [`Store::transact`] or [`Store::rehearse`].
 
 pub mod audit;
+pub mod batches;
 pub mod changes;
 pub mod conflicts;
 pub mod decisions;
@@ -30,7 +31,7 @@ use rusqlite::{Connection, OpenFlags};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite refused something.
-    #[error("state file: {0}")]
+    #[error("state file: {0}{advice}", advice = advice(.0))]
     Sql(#[from] rusqlite::Error),
     /// A stored text is not what the program writes there.
     #[error("state file: {0} is damaged: {1}")]
@@ -160,15 +161,23 @@ impl Store {
     /// What `work` returned (everything is rolled back), or a failed commit.
     pub fn transact<T>(&mut self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        match work(self) {
-            Ok(value) => {
-                self.conn.execute_batch("COMMIT")?;
-                Ok(value)
-            }
-            Err(error) => {
-                self.conn.execute_batch("ROLLBACK")?;
-                Err(error)
-            }
+        let outcome = work(self).and_then(|value| {
+            self.conn.execute_batch("COMMIT")?;
+            Ok(value)
+        });
+        if outcome.is_err() {
+            self.take_back();
+        }
+        outcome
+    }
+
+    /// Ends a transaction that must not be kept. A full disk ends it by itself, a commit that failed may leave
+    /// it open; the error that led here is the one to report, and the next transaction must be able to begin.
+    fn take_back(&self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!("state file: a transaction could not be taken back: {error}");
         }
     }
 
@@ -179,7 +188,7 @@ impl Store {
     pub fn rehearse<T>(&mut self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let outcome = work(self);
-        self.conn.execute_batch("ROLLBACK")?;
+        self.take_back();
         outcome
     }
 
@@ -231,6 +240,26 @@ impl Store {
             let steps = _statement.reset_status(rusqlite::StatementStatus::FullscanStep);
             self.scanned.set(self.scanned.get() + i64::from(steps));
         }
+    }
+}
+
+/// What the person can do about an error of SQLite that is not the program's fault.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+            ". The disk is full, limited or failing: nothing of this step was kept; make room, and it goes on by itself"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            ". Check owner and permissions of the file and of its folder: both must be writable for this user"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            ". Another program holds it: a backup or an open sqlite3 shell; try again when it is done"
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            ". Nothing was changed in it. Look at the path, or restore a copy (docs/operations.md)"
+        }
+        _ => "",
     }
 }
 

@@ -21,12 +21,18 @@ pub struct Tallysync {
     folder: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Tallysync {
     /// A command line that will run in `folder`, with a bare environment.
     pub fn inside(folder: &Path) -> Tallysync {
-        Tallysync { folder: folder.to_owned(), arguments: Vec::new(), environment: Vec::new() }
+        Tallysync {
+            folder: folder.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        }
     }
 
     /// Adds arguments.
@@ -41,10 +47,18 @@ impl Tallysync {
         self
     }
 
+    /// Lets another program start it, which gets the whole command line as its last arguments.
+    pub fn through<S: Into<String>>(mut self, wrapper: impl IntoIterator<Item = S>) -> Tallysync {
+        self.wrapper = wrapper.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Starts it and returns at once.
     pub fn start(self) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tallysync"));
-        command.args(&self.arguments).current_dir(&self.folder);
+        let binary = env!("CARGO_BIN_EXE_tallysync").to_owned();
+        let words: Vec<String> = self.wrapper.iter().cloned().chain([binary]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(&self.arguments).current_dir(&self.folder);
         // The developer's own settings, proxies and credentials must not decide a test.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.folder).env("TZ", "UTC");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -118,6 +132,11 @@ impl Running {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// It has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process can be asked").is_some()
     }
 
     /// Sends a signal by name: `TERM`, `HUP`, `STOP`, `CONT`.

@@ -43,6 +43,8 @@ pub struct Setup {
     pub lacking: BTreeMap<String, Vec<String>>,
     /// Whole tables before the sync: syncs that it refers to.
     pub before: String,
+    /// `auth` of a side's system, where it is not the personal token of its actor.
+    pub auth: BTreeMap<String, String>,
 }
 
 impl Default for Setup {
@@ -60,6 +62,7 @@ impl Default for Setup {
             guard: Vec::new(),
             lacking: BTreeMap::new(),
             before: String::new(),
+            auth: BTreeMap::new(),
         }
         .side("tallyfy", "create = [\"erp\"]")
         .side("crm", "create = [\"erp\"]")
@@ -215,10 +218,13 @@ impl World {
             std::fs::write(&token, actor.token()).expect("the token is stored");
             text += &format!(
                 "[systems.{name}]\n{}base_url = \"{}\"\nbudget = {{ per_minute = 100000 }}\n\
-                 auth = {{ kind = \"token\", token = {{ file = \"{}\" }} }}\n",
+                 auth = {}\n",
                 actor.system(),
                 served.base_url,
-                token.display()
+                self.setup.auth.get(*name).cloned().unwrap_or_else(|| format!(
+                    "{{ kind = \"token\", token = {{ file = \"{}\" }} }}",
+                    token.display()
+                ))
             );
         }
         text += &self.setup.before;
