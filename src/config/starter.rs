@@ -18,7 +18,7 @@ struct Known {
     paths: [&'static str; 4],
 }
 
-const KNOWN: [Known; 7] = [
+const KNOWN: [Known; 3] = [
     Known {
         id: "netsuite",
         side: "erp",
@@ -27,25 +27,11 @@ const KNOWN: [Known; 7] = [
         paths: ["tranId", "total", "shipDate", "memo"],
     },
     Known {
-        id: "odoo",
+        id: "tryton",
         side: "erp",
-        entity: "sale.order",
-        system: "vars = { base_url = \"https://erp.corp.example\", database = \"corp\", api_key = { env = \"ODOO_API_KEY\" } }",
-        paths: ["name", "amount_total", "commitment_date", "client_order_ref"],
-    },
-    Known {
-        id: "business_central",
-        side: "erp",
-        entity: "salesOrders",
-        system: "vars = { tenant = \"corp.example\", environment = \"production\", company = \"Corp\", client_id = { env = \"BC_CLIENT_ID\" }, client_secret = { env = \"BC_CLIENT_SECRET\" } }",
-        paths: ["number", "totalAmountIncludingTax", "requestedDeliveryDate", "externalDocumentNumber"],
-    },
-    Known {
-        id: "erpnext",
-        side: "erp",
-        entity: "Sales Order",
-        system: "base_url = \"https://erp.corp.example\"\nvars = { api_key = { env = \"ERPNEXT_API_KEY\" }, api_secret = { env = \"ERPNEXT_API_SECRET\" } }",
-        paths: ["name", "grand_total", "delivery_date", "po_no"],
+        entity: "sale.sale",
+        system: "base_url = \"https://erp.corp.example\"\nvars = { database = \"corp\", username = \"sync\", password = { env = \"TRYTON_PASSWORD\" } }",
+        paths: ["number", "untaxed_amount", "sale_date", "description"],
     },
     Known {
         id: "salesforce",
@@ -53,20 +39,6 @@ const KNOWN: [Known; 7] = [
         entity: "Opportunity",
         system: "vars = { client_id = { env = \"SF_CLIENT_ID\" }, username = \"sync@corp.example\", private_key = { file = \"sf.pem\" } }",
         paths: ["ERP_Order__c", "Amount", "CloseDate", "Description"],
-    },
-    Known {
-        id: "hubspot",
-        side: "crm",
-        entity: "deals",
-        system: "auth = { kind = \"token\", token = { env = \"HUBSPOT_TOKEN\" } }",
-        paths: ["erp_order", "amount", "closedate", "description"],
-    },
-    Known {
-        id: "dynamics",
-        side: "crm",
-        entity: "opportunities",
-        system: "base_url = \"https://corp.crm.dynamics.com\"\nvars = { tenant = \"corp.example\", client_id = { env = \"DYN_CLIENT_ID\" }, client_secret = { env = \"DYN_CLIENT_SECRET\" } }",
-        paths: ["erp_order", "estimatedvalue", "estimatedclosedate", "description"],
     },
 ];
 
@@ -132,7 +104,6 @@ const HEAD: &str = r#"# sync.toml, written by `tallysync init`. Go through it fr
 path = "state.db"
 
 [daemon]
-listen   = "127.0.0.1:8710"       # metrics, health and status page; "" turns it off
 timezone = "UTC"                  # the zone that schedules are read in
 
 # Secrets never stand in this file, only their place: { env = "NAME" }, { file = "PATH" } or

@@ -58,6 +58,12 @@ pub fn daemon(root: &Node, report: &mut Report<'_>) -> DaemonSpec {
                 format!("listen must be an address and a port such as \"127.0.0.1:8710\", not \"{listen}\"");
             section.problem(report, &section.origin("listen"), "listen", message);
         }
+        if !listen.is_empty() && matches!(section.origin("listen"), Origin::File(_)) {
+            report.warn(
+                &section.origin("listen"),
+                "this version does not listen on any address; [daemon] listen has no effect",
+            );
+        }
         daemon.listen = listen;
     }
     daemon.public_url = address(&section, "public_url", report);

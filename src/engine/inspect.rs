@@ -9,7 +9,8 @@ use super::{Engine, Result};
 use crate::config::model::Config;
 use crate::connector::api::{Capabilities, Listing};
 use crate::core::record::Values;
-use crate::core::spec::{SideIx, SyncSpec};
+use crate::core::schedule::Schedule;
+use crate::core::spec::{SideIx, SideSpec, SyncSpec};
 use crate::core::value::FieldType;
 use crate::store::Store;
 use crate::store::read::View;
@@ -112,6 +113,10 @@ pub async fn inspect(config: Config, saying: &(dyn Fn(&str) + Sync)) -> Result<I
             }
             report.records = documents.len();
             report.broken = broken_laws(&sync, ix, &documents);
+            if report.problem.is_none() {
+                let pages = mirror.sweep_pages(&system, &entity, &template)?;
+                report.problem = pages.and_then(|pages| engine.sweep_does_not_fit(&sync, side, pages));
+            }
             found.sides.push(report);
         }
     }
@@ -175,6 +180,24 @@ impl Engine {
         (report, shown)
     }
 
+    /// P8: sweeps that would take more than half of what the budget allows in their own period leave nothing for
+    /// anything else, and never come round.
+    fn sweep_does_not_fit(&self, sync: &SyncSpec, side: &SideSpec, pages: u64) -> Option<String> {
+        let per_minute = self.config().systems.get(&side.system)?.budget.per_minute?;
+        let schedule = Schedule::parse(&sync.sweep, &self.config().daemon.timezone).ok()?;
+        let first = schedule.next_after(self.clock().now())?;
+        let second = schedule.next_after(first)?;
+        let minutes = u64::try_from(second.duration_since(first).as_mins()).ok()?;
+        let allowed = room_for_sweeps(per_minute, minutes);
+        (pages > allowed).then(|| {
+            format!(
+                "the last sweep of {} took {pages} calls; every {minutes} minutes (sweep = \"{}\") the budget of {per_minute} a \
+                 minute leaves {allowed} for it. Sweep less often or allow more calls",
+                side.entity, sync.sweep
+            )
+        })
+    }
+
     async fn first_page(&self, sync: &SyncSpec, ix: SideIx) -> Result<Vec<(String, String)>> {
         let port = self.open(sync, ix).await?;
         let page = port.entity.list(&Listing::Since(None), None).await?;
@@ -188,6 +211,11 @@ impl Engine {
         }
         Ok(shown)
     }
+}
+
+/// How many calls of a sweep fit into its own period: half of the budget, the other half is for everything else.
+fn room_for_sweeps(per_minute: u32, minutes: u64) -> u64 {
+    u64::from(per_minute).saturating_mul(minutes.max(1)) / 2
 }
 
 /// The fields of a side whose lens breaks its law over these records; per field the smallest counter-example.
@@ -223,6 +251,13 @@ fn broken_laws(sync: &SyncSpec, side: SideIx, documents: &[(String, String)]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_may_take_half_of_the_budget_of_its_own_period() {
+        assert_eq!(room_for_sweeps(100, 24 * 60), 72_000);
+        assert_eq!(room_for_sweeps(100, 1), 50);
+        assert_eq!(room_for_sweeps(1, 0), 0, "a period under a minute leaves nothing");
+    }
 
     fn sync(read: &str) -> SyncSpec {
         let text = format!(

@@ -227,6 +227,20 @@ impl Store {
         time_opt(text)
     }
 
+    /// How many pages the last complete sweep of a stream had.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn sweep_pages(&self, system: &str, entity: &str, template: &str) -> Result<Option<u64>> {
+        let pages: Option<i64> = self.maybe(
+            "SELECT p.pages FROM poll p JOIN stream t ON t.id = p.stream WHERE t.system = ?1 AND t.entity = ?2 \
+             AND t.template = ?3 AND p.kind = 'sweep' AND p.complete = 1 ORDER BY p.id DESC LIMIT 1",
+            params![system, entity, template],
+            |row| row.get(0),
+        )?;
+        Ok(pages.and_then(|pages| u64::try_from(pages).ok()))
+    }
+
     /// Listings that a crash left open.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod architecture;
 mod cli;
 mod cli_work;
 mod clients;
+mod demo;
 mod documents;
 mod faults;
 mod harness;
