@@ -69,7 +69,7 @@ CREATE TABLE record (
   absent_since  TEXT,                         -- when the first of them started
   gone_evidence TEXT                          -- what proved that it was deleted
 ) STRICT;
-CREATE INDEX record_absent ON record (stream) WHERE state <> 'present' OR absent_sweeps > 0;
+CREATE INDEX record_astray ON record (stream) WHERE state IN ('missing', 'gone') OR absent_sweeps > 0;
 
 -- The change log: every difference that was ever observed, numbered, never rewritten.
 CREATE TABLE change (
@@ -81,6 +81,7 @@ CREATE TABLE change (
   cause  TEXT NOT NULL CHECK (cause IN ('poll', 'sweep', 'read', 'confirm', 'tombstone', 'hint')),
   fields TEXT CHECK (fields IS NULL OR json_valid(fields))   -- path -> [before, after]
 ) STRICT;
+CREATE INDEX change_stream ON change (stream);  -- and, as in every index, the row's number: seq
 
 -- How far each reader of the change log has come.
 CREATE TABLE consumer (
@@ -126,7 +127,9 @@ CREATE TABLE link (
   created_at TEXT NOT NULL,
   ended_at   TEXT
 ) STRICT;
-CREATE INDEX link_key ON link (sync, key) WHERE state <> 'ended';
+CREATE INDEX link_key ON link (sync, key);
+CREATE INDEX link_title ON link (sync, title);
+CREATE INDEX link_state ON link (sync, state);
 
 -- At most one record per side and link, and one live link per record and side.
 CREATE TABLE member (
@@ -154,8 +157,9 @@ CREATE TABLE candidate (
   not_before TEXT,                            -- settle
   PRIMARY KEY (sync, side, rid)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX candidate_key ON candidate (sync, key);
-CREATE INDEX candidate_fresh ON candidate (sync) WHERE state IN ('fresh', 'waiting');
+CREATE INDEX candidate_key ON candidate (sync, key, side, rid);
+CREATE INDEX candidate_fresh ON candidate (sync, key, side, rid) WHERE state IN ('fresh', 'waiting');
+CREATE INDEX candidate_ambiguous ON candidate (sync) WHERE state = 'ambiguous';
 
 -- Per link and field: what all sides should say, numbered.
 CREATE TABLE agreed (
@@ -225,7 +229,9 @@ CREATE TABLE write (
   closed_at TEXT,
   failure   TEXT                              -- what the system answered, and what happens next
 ) STRICT;
-CREATE INDEX write_open ON write (state, next_at) WHERE state IN ('new', 'held', 'open', 'sent', 'uncertain', 'parked');
+CREATE INDEX write_state ON write (state, sync, next_at);
+CREATE INDEX write_made ON write (sync, op, made_at);
+CREATE INDEX write_batch ON write (batch) WHERE batch IS NOT NULL;
 CREATE INDEX write_link ON write (link, side);
 
 -- Conflicts: several sides changed one unit and no rule decided.

@@ -83,7 +83,7 @@ pub struct Ask<'a> {
 
 /// A successful answer.
 pub struct Answer {
-    /// As it came.
+    /// As it came; a body that is text stands in `text` instead.
     pub response: HttpResponse,
     /// The body as text; empty where there is none.
     pub text: String,
@@ -252,10 +252,15 @@ impl Connection {
                 _ => Stop::Failed(failure),
             });
         }
-        match String::from_utf8(response.body.clone()) {
-            Ok(text) => Ok(Answer { response, text, empty: false, prefix }),
+        let HttpResponse { status, headers, body } = response;
+        match String::from_utf8(body) {
+            // The body moves on as text: pages are large.
+            Ok(text) => {
+                let response = HttpResponse { status, headers, body: Vec::new() };
+                Ok(Answer { response, text, empty: false, prefix })
+            }
             Err(_) => {
-                let what = format!("status {} with a body that is not UTF-8", response.status);
+                let what = format!("status {status} with a body that is not UTF-8");
                 let mut failure = Failure::new(FailureClass::Bug, ask.attempted.clone(), what);
                 if !ask.repeatable {
                     failure.applied = Applied::Unknown;
@@ -276,14 +281,14 @@ impl Connection {
             items::at(body, pointer).ok().flatten().is_some_and(|v| v.get() != "null")
         };
         if fine {
-            let text = std::str::from_utf8(&response.body).unwrap_or_default();
             if response.body.is_empty() && ask.kind == CallKind::List {
                 // 204 is a page without records only where a rule says so.
                 let found = rules::classify(&self.settings.rules, response, &Json::Null, false, ask.kind);
                 return (found.class == ErrorClass::Empty).then_some(found);
             }
             // Only an envelope that carries an error is parsed as a whole.
-            if !error_pointer.is_some_and(|pointer| inner(text, pointer)) {
+            let text = || std::str::from_utf8(&response.body).unwrap_or_default();
+            if !error_pointer.is_some_and(|pointer| inner(text(), pointer)) {
                 return None;
             }
         }

@@ -29,6 +29,8 @@ pub struct DeclarativeEntity {
     pub(super) plan: Plan,
     pub(super) request: EntityRequest,
     pub(super) decoder: Decoder,
+    /// That of the listing, made once: a first poll decodes every record.
+    pub(super) listed: Decoder,
     pub(super) holes: BTreeMap<String, Json>,
     pub(super) write_as: Vec<(Option<Regex>, BTreeSet<String>, String)>,
     pub(super) form: String,
@@ -430,9 +432,7 @@ impl Entity for DeclarativeEntity {
     }
 
     fn decode(&self, raw: &str) -> Result<Record, Failure> {
-        let attempted = self.words("read a record of", "");
-        let operation = self.listing_operation(true, &attempted)?;
-        self.decoder_of(operation).decode(raw).map_err(|why| Self::bug(&attempted, why))
+        self.listed.decode(raw).map_err(|why| Self::bug(&self.words("read a record of", ""), why))
     }
 
     fn get<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Lookup, Failure>> {

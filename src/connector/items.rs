@@ -1,129 +1,17 @@
-//! From the text of an answer to records: splitting pages without building values, ids, codecs.
+//! From the text of an answer to records: ids, stamps, values, codecs. Finding text in text is `scan.rs`.
 //!
 //! The forms in which one record appears must come out as the same values; that is decided here and in
 //! the definition's codecs, nowhere else. Pure.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
 use super::placeholder::{number, parse_time, plain, shifted, tryton_datetime};
+use super::scan::{self, Pointer};
+pub use super::scan::{at, split, value_at};
 use crate::core::record::{Record, Values};
-
-/// The raw text at a pointer; `None` when it is not there.
-///
-/// # Errors
-/// When the text is no JSON.
-pub fn at<'a>(body: &'a str, pointer: &str) -> Result<Option<&'a RawValue>, String> {
-    let bad = |error: serde_json::Error| format!("the answer is not valid JSON: {error}");
-    let mut here = body;
-    let mut found: Option<&RawValue> = None;
-    for token in tokens(pointer) {
-        let next = match here.trim_start().as_bytes().first() {
-            Some(b'{') => pick(here, &token).map_err(bad)?,
-            Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(here).map_err(bad)?;
-                token.parse::<usize>().ok().and_then(|index| items.get(index).copied())
-            }
-            _ => serde_json::from_str::<&RawValue>(here).map(|_| None).map_err(bad)?,
-        };
-        let Some(next) = next else { return Ok(None) };
-        here = next.get();
-        found = Some(next);
-    }
-    match found {
-        Some(found) => Ok(Some(found)),
-        None => serde_json::from_str(body).map(Some).map_err(bad),
-    }
-}
-
-fn tokens(pointer: &str) -> impl Iterator<Item = String> + '_ {
-    pointer
-        .split('/')
-        .skip(1)
-        .filter(|token| !token.is_empty())
-        .map(|token| token.replace("~1", "/").replace("~0", "~"))
-}
-
-/// The items of the list at a pointer, as they stand in the text.
-///
-/// # Errors
-/// When there is no list: that is never an empty page.
-pub fn split<'a>(body: &'a str, pointer: &str) -> Result<Vec<&'a RawValue>, String> {
-    let list = at(body, pointer)?.ok_or_else(|| format!("the answer has no {pointer:?}"))?;
-    serde_json::from_str(list.get()).map_err(|_| format!("{pointer:?} of the answer is not a list"))
-}
-
-/// A small value at a pointer.
-pub fn value_at(body: &str, pointer: &str) -> Option<Json> {
-    let raw = at(body, pointer).ok()??;
-    serde_json::from_str(raw.get()).ok()
-}
-
-/// Reads one key of an object and skips the rest.
-fn pick<'a>(object: &'a str, key: &str) -> Result<Option<&'a RawValue>, serde_json::Error> {
-    struct Key<'k>(&'k str);
-
-    impl<'de> Visitor<'de> for Key<'_> {
-        type Value = Option<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(name) = map.next_key_seed(Name)? {
-                if name == self.0 {
-                    found = Some(map.next_value::<&'de RawValue>()?);
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(found)
-        }
-    }
-
-    let mut reader = serde_json::Deserializer::from_str(object);
-    let found = reader.deserialize_map(Key(key))?;
-    // A body that was cut, or two bodies in one, must not pass for a whole one.
-    reader.end()?;
-    Ok(found)
-}
-
-/// A key, borrowed where it holds no escapes.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-
-        reader.deserialize_str(Text)
-    }
-}
 
 /// How a definition spells values on the wire.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,13 +77,16 @@ pub enum Version {
 }
 
 impl Decoder {
-    /// The normalised id of a raw record.
+    /// The normalised id of a raw record that is known to be valid JSON; `at` is where [`Decoder::id`] points.
     ///
     /// # Errors
     /// When it has none.
-    pub fn id_of(&self, raw: &str) -> Result<String, String> {
-        let value = value_at(raw, &self.id).unwrap_or(Json::Null);
-        self.normal_id(&value).ok_or_else(|| format!("a record without an id at {:?}", self.id))
+    pub fn id_of(&self, raw: &str, at: &Pointer) -> Result<String, String> {
+        match scan::first_at(raw, at) {
+            Some(Json::String(text)) if self.id_normalise.is_none() && !text.is_empty() => Some(text),
+            value => value.and_then(|value| self.normal_id(&value)),
+        }
+        .ok_or_else(|| format!("a record without an id at {:?}", self.id))
     }
 
     /// The one spelling of an id.
@@ -228,11 +119,14 @@ impl Decoder {
     /// # Errors
     /// When it is no JSON object or has no id.
     pub fn decode(&self, raw: &str) -> Result<Record, String> {
-        let mut body: Json =
-            serde_json::from_str(raw).map_err(|error| format!("a record that is not valid JSON: {error}"))?;
-        if !body.is_object() {
-            return Err("a record that is not a JSON object".to_owned());
-        }
+        let mut body = scan::members(raw, &|name| self.wants(name)).map_err(|error| {
+            let data = error.is_data();
+            if data {
+                "a record that is not a JSON object".to_owned()
+            } else {
+                format!("a record that is not valid JSON: {error}")
+            }
+        })?;
         for pointer in &self.drop {
             remove(&mut body, pointer);
         }
@@ -263,7 +157,8 @@ impl Decoder {
         for path in &self.paths {
             match self.find(&body, path) {
                 Some(value) => {
-                    let kind = self.kinds.get(path).map(String::as_str);
+                    let kind =
+                        if self.kinds.is_empty() { None } else { self.kinds.get(path).map(String::as_str) };
                     values.insert(path.clone(), self.codecs.read(value, kind));
                 }
                 None if self.absent_is_null => {
@@ -273,6 +168,27 @@ impl Decoder {
             }
         }
         Ok(Record { id, version, updated_at, archived, values })
+    }
+
+    /// A member of a record that something is read from; all others are skipped.
+    fn wants(&self, name: &str) -> bool {
+        let version = match &self.version {
+            Version::At(pointer) => Some(pointer),
+            _ => None,
+        };
+        let archived = self.archived.as_ref().map(|(pointer, _)| pointer);
+        let mut pointers = self.updated_at.iter().chain([&self.id]).chain(version).chain(archived);
+        self.paths.iter().any(|path| self.leads_to(name, path))
+            || pointers.any(|pointer| begins(pointer, name))
+    }
+
+    /// The member is the path itself, or its first part (with or without the dot).
+    fn leads_to(&self, name: &str, path: &str) -> bool {
+        let Some(head) = path.get(..name.len()) else { return false };
+        let same = head == name || (self.fold_case && head.eq_ignore_ascii_case(name));
+        same && (head.len() == path.len()
+            || name.ends_with('.')
+            || path.as_bytes().get(name.len()) == Some(&b'.'))
     }
 
     fn find<'a>(&self, body: &'a Json, path: &str) -> Option<&'a Json> {
@@ -297,6 +213,13 @@ impl Decoder {
             folded.flatten().map(|(_, value)| value)
         })
     }
+}
+
+/// The first token of the pointer is this name.
+fn begins(pointer: &str, name: &str) -> bool {
+    let first = pointer.strip_prefix('/').unwrap_or(pointer);
+    let first = first.split_once('/').map_or(first, |(first, _)| first);
+    if first.contains('~') { first.replace("~1", "/").replace("~0", "~") == name } else { first == name }
 }
 
 fn remove(body: &mut Json, pointer: &str) {

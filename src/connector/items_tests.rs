@@ -66,7 +66,7 @@ fn suiteql_rows_become_records() {
     );
     decoder.zone = Some(SignedDuration::from_hours(-8));
     assert_eq!(decoder.decode(raw).unwrap().updated_at, Some("2026-11-21T18:00:00Z".parse().unwrap()));
-    assert_eq!(decoder.id_of(raw).unwrap(), "1042");
+    assert_eq!(decoder.id_of(raw, &Pointer::new(&decoder.id)).unwrap(), "1042");
     assert_eq!(decoder.stamp_of(raw).as_deref(), Some("2026-11-21T10:00:00"));
 }
 

@@ -17,6 +17,7 @@ use super::entity::DeclarativeEntity;
 use super::items::{self, Decoder};
 use super::placeholder::{Scope, Text, parse_time, render_tree, shifted};
 use super::rules::{CallKind, duration};
+use super::scan::Pointer;
 use super::system::operation;
 
 /// Where an incremental listing continues; opaque to everybody else.
@@ -184,8 +185,11 @@ impl DeclarativeEntity {
         let mut page = Page::default();
         if !answer.empty {
             let pointer = answer.pointer(operation.records.as_deref().unwrap_or_default());
-            for raw in items::split(&answer.text, &pointer).map_err(bug)? {
-                let id = decoder.id_of(raw.get()).map_err(bug)?;
+            let raws = items::split(&answer.text, &pointer).map_err(bug)?;
+            let id_at = Pointer::new(&decoder.id);
+            page.items.reserve_exact(raws.len());
+            for raw in raws {
+                let id = decoder.id_of(raw.get(), &id_at).map_err(bug)?;
                 page.items.push(RawItem { id, raw: raw.get().to_owned() });
             }
         }
@@ -195,6 +199,7 @@ impl DeclarativeEntity {
         }
         let by_rows = operation.window.by.as_deref() == Some("rows");
         let next = self.next_place(operation, answer, &page, &place, &decoder).map_err(bug)?;
+        // Every record's stamp is read only where the cursor is made of them.
         let newest = by_rows.then(|| newest(&page, &decoder, place.newest.clone())).flatten();
         match next {
             Some(mut next) => {

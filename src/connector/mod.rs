@@ -26,6 +26,7 @@ pub mod oauth1;
 mod opening;
 pub mod placeholder;
 pub mod rules;
+pub mod scan;
 pub mod secret;
 pub mod system;
 pub mod template;

@@ -43,6 +43,7 @@ impl DeclarativeEntity {
         let mut entity = Self {
             holes: plan.holes.clone(),
             decoder: Decoder::default(),
+            listed: Decoder::default(),
             write_as: Vec::new(),
             form: String::new(),
             connection,
@@ -58,6 +59,11 @@ impl DeclarativeEntity {
             entity.write_as.push(entity.compile(rule).map_err(invalid)?);
         }
         entity.prepare(&columns, described.as_ref()).map_err(invalid)?;
+        // Without a listing nothing is listed; what is read by id comes with its own operation.
+        entity.listed = match entity.listing_operation(true, &attempted) {
+            Ok(listing) => entity.decoder_of(listing),
+            Err(_) => entity.decoder.clone(),
+        };
         entity.form = format!(
             "{} {} {} {:?} {}",
             definition.connector.id,

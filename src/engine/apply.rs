@@ -93,7 +93,7 @@ impl Engine {
     pub async fn apply(&self, sync: &Arc<SyncSpec>, ctx: &Arc<Context>) -> Result<Applications> {
         let mut applied = Applications::default();
         let (name, now) = (sync.name.clone(), self.clock.now());
-        let ready = self.store.transact(move |store| store.ready_writes(Some(&name), now, STEP)).await?;
+        let ready = self.store.transact(move |store| store.ready_writes(&name, now, STEP)).await?;
         let mut sending = Vec::new();
         for write in ready {
             let Some(side) = ctx.side_ix(&write.side) else { continue };

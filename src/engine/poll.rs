@@ -14,7 +14,7 @@ use crate::connector::api::{
     DeleteVisibility, Entity, Failure, FailureClass, Listing, ListingKind, Lookup, Page, RawItem,
 };
 use crate::core::record::Record;
-use crate::store::mirror::{Cause, Glance};
+use crate::store::mirror::{Cause, Glance, Mirrored};
 use crate::store::streams::Finished;
 use crate::store::{Result as StoreResult, Store};
 
@@ -173,9 +173,28 @@ impl Engine {
             .store
             .transact(move |store| {
                 let seed = xxh3_64(entity.form().as_bytes());
+                let mut glances = store.glances(stream)?;
+                let mut newcomers = store.newcomers(stream, cause, now)?;
+                let batch = Batch { store, entity: entity.as_ref(), stream, cause, now };
                 for item in &items {
-                    absorb_item(store, entity.as_ref(), stream, seed, item, cause, now, &mut absorbed)?;
+                    let raw = i64::from_ne_bytes(xxh3_64_with_seed(item.raw.as_bytes(), seed).to_ne_bytes());
+                    match glances.glance(&item.id, raw)? {
+                        Glance::Same(id) => absorbed.listed.add(id),
+                        Glance::Differs(id) => {
+                            absorbed.listed.add(id);
+                            batch.absorb_known(item, raw, &mut absorbed)?;
+                        }
+                        Glance::New => {
+                            if let Some(record) = batch.decode(item, &mut absorbed) {
+                                absorbed.listed.add(newcomers.add(&record, Some(raw))?);
+                                absorbed.polled.changed += 1;
+                            } else {
+                                absorbed.unknown += 1;
+                            }
+                        }
+                    }
                 }
+                newcomers.finish()?;
                 Ok(absorbed)
             })
             .await?;
@@ -202,7 +221,7 @@ impl Engine {
         let complete = sweep && absorbed.polled.remarks.is_empty();
         absorbed.polled.complete = complete;
         if complete {
-            self.count_sweep(port, started, &absorbed.listed, &mut absorbed.polled).await?;
+            self.count_sweep(port, started, absorbed.listed, &mut absorbed.polled).await?;
         }
         let polled = absorbed.polled.clone();
         let done = Finished {
@@ -293,57 +312,54 @@ pub(super) fn observe_lookup(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one hot loop; a struct would be built per item")]
-fn absorb_item(
-    store: &Store,
-    entity: &dyn Entity,
+/// What the items of one transaction have in common.
+struct Batch<'a> {
+    store: &'a Store,
+    entity: &'a dyn Entity,
     stream: i64,
-    seed: u64,
-    item: &RawItem,
     cause: Cause,
     now: Timestamp,
-    absorbed: &mut Absorbed,
-) -> StoreResult<()> {
-    let raw = i64::from_ne_bytes(xxh3_64_with_seed(item.raw.as_bytes(), seed).to_ne_bytes());
-    let known = store.glance(stream, &item.id, raw)?;
-    if let Glance::Same(id) = known {
-        absorbed.listed.add(id);
-        return Ok(());
-    }
-    let record = match entity.decode(&item.raw) {
-        Ok(record) => record,
-        Err(failure) => {
-            // One unreadable record delays only itself (P7); it was listed, so it is not absent either.
-            match known {
-                Glance::Differs(id) => absorbed.listed.add(id),
-                _ => absorbed.unknown += 1,
+}
+
+impl Batch<'_> {
+    /// One unreadable record delays only itself (P7); it was listed, so it is not absent either.
+    fn decode(&self, item: &RawItem, absorbed: &mut Absorbed) -> Option<Record> {
+        match self.entity.decode(&item.raw) {
+            Ok(record) if record.id == item.id => Some(record),
+            Ok(record) => {
+                let attempted = format!("read record {} of a listing", item.id);
+                let answered = format!("its text names another id, {}", record.id);
+                note_unreadable(absorbed, &Failure::new(FailureClass::Bug, attempted, answered));
+                None
             }
-            note_unreadable(absorbed, &failure);
+            Err(failure) => {
+                note_unreadable(absorbed, &failure);
+                None
+            }
+        }
+    }
+
+    fn absorb_known(&self, item: &RawItem, raw: i64, absorbed: &mut Absorbed) -> StoreResult<()> {
+        let Some(record) = self.decode(item, absorbed) else { return Ok(()) };
+        let Some(known) = self.store.mirrored(self.stream, &record.id)? else { return Ok(()) };
+        if is_suspect(&known, &record, self.now) {
+            absorbed.suspects.push(record.id);
             return Ok(());
         }
-    };
-    if let Glance::Differs(id) = known
-        && is_suspect(store, stream, &record, now)?
-    {
-        absorbed.listed.add(id);
-        absorbed.suspects.push(record.id);
-        return Ok(());
+        let differs = self.store.observe_known(&known, &record, Some(raw), self.cause, self.now)?;
+        absorbed.polled.changed += u64::from(differs);
+        Ok(())
     }
-    let (differs, id) = store.observe(stream, &record, Some(raw), cause, now)?;
-    absorbed.listed.add(id);
-    absorbed.polled.changed += u64::from(differs);
-    Ok(())
 }
 
 /// A listing shows a record otherwise than we just read it by id, or older than we know it.
-fn is_suspect(store: &Store, stream: i64, record: &Record, now: Timestamp) -> StoreResult<bool> {
-    let Some(known) = store.mirrored(stream, &record.id)? else { return Ok(false) };
+fn is_suspect(known: &Mirrored, record: &Record, now: Timestamp) -> bool {
     if known.record.values == record.values && known.record.archived == record.archived {
-        return Ok(false);
+        return false;
     }
     let older = matches!((record.updated_at, known.record.updated_at), (Some(new), Some(old)) if new < old);
     let just_read = known.read_at.is_some_and(|at| now.duration_since(at) < DISTRUST);
-    Ok(older || just_read)
+    older || just_read
 }
 
 fn note_unreadable(absorbed: &mut Absorbed, failure: &Failure) {

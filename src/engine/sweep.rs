@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::poll::Polled;
 use super::{Engine, Port, Result};
 use crate::connector::api::Lookup;
-use crate::store::mirror::{Cause, RecordState};
+use crate::store::mirror::{Cause, RecordState, Sweep};
 
 /// So many absent records are read by id one by one; more are counted without.
 const LOOK_UP: usize = 50;
@@ -56,18 +56,17 @@ impl Engine {
         &self,
         port: &Arc<Port>,
         started: Timestamp,
-        listed: &Listed,
+        listed: Listed,
         polled: &mut Polled,
     ) -> Result<()> {
         self.probe(&port.key.0).await?;
         let fingerprint = self.identity(&port.key.0);
-        let (stream, now, seen) = (port.stream, self.clock.now(), listed.clone());
-        let (before, known, absent) = self
+        let (stream, now, count) = (port.stream, self.clock.now(), listed.count());
+        let (before, Sweep { known, absent }) = self
             .store
             .transact(move |store| {
                 let before = store.stream(stream)?;
-                let known = store.known_count(stream)?;
-                Ok((before, known, store.not_listed(stream, |id| seen.has(id))?))
+                Ok((before, store.held_against(stream, |id| listed.has(id))?))
             })
             .await?;
         if before.fingerprint.as_ref().is_some_and(|old| *old != fingerprint) {
@@ -90,7 +89,6 @@ impl Engine {
             return Ok(());
         }
         let still_absent = self.look_up_absent(port, absent).await?;
-        let count = listed.count();
         self.store
             .transact(move |store| {
                 for (id, rid) in &still_absent {

@@ -115,7 +115,9 @@ impl HttpTransport {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             })
             .collect();
-        let mut body = Vec::new();
+        // What it announces is only a hint; a lying server gets no more than the cap reserved.
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(announced.unwrap_or(0).min(request.max_body));
         while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
             if body.len().saturating_add(chunk.len()) > request.max_body {
                 return Err(TransportError::TooLarge(request.max_body));

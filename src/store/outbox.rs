@@ -1,4 +1,4 @@
-//! The outbox: intended writes, committed before anything is sent, and the batches that guards hold.
+//! The outbox: intended writes, committed before anything is sent. What guards hold is `batches.rs`.
 
 use std::collections::BTreeMap;
 
@@ -260,17 +260,26 @@ impl Store {
         self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
     }
 
-    /// Open and uncertain writes whose time has come, oldest first; syncs and systems that are paused or
-    /// blocked are left out.
+    /// Open and uncertain writes of a sync whose time has come, oldest first; none while the sync is paused or
+    /// not accepted, and none to systems that are paused or blocked.
     ///
     /// # Errors
     /// When the state file cannot be used or a row is damaged.
-    pub fn ready_writes(&self, sync: Option<&str>, now: Timestamp, limit: u32) -> Result<Vec<Write>> {
+    pub fn ready_writes(&self, sync: &str, now: Timestamp, limit: u32) -> Result<Vec<Write>> {
+        // Per state the index gives the oldest first: a long outbox is not read to its end.
+        let part = |state: &str| {
+            format!(
+                "SELECT * FROM (SELECT * FROM write w INDEXED BY write_state \
+                 WHERE state = '{state}' AND sync = ?1 AND next_at <= ?2 \
+                 AND EXISTS (SELECT 1 FROM sync s WHERE s.name = ?1 AND s.paused = 0 AND s.accepted_at IS NOT NULL) \
+                 AND NOT EXISTS (SELECT 1 FROM system y WHERE y.name = w.system AND (y.paused = 1 OR y.blocked_until > ?2)) \
+                 ORDER BY next_at, id LIMIT ?3)"
+            )
+        };
         let sql = format!(
-            "SELECT {COLUMNS} FROM write w WHERE state IN ('open', 'uncertain') AND next_at <= ?2 AND (?1 IS NULL OR sync = ?1) \
-             AND EXISTS (SELECT 1 FROM sync s WHERE s.name = w.sync AND s.paused = 0 AND s.accepted_at IS NOT NULL) \
-             AND NOT EXISTS (SELECT 1 FROM system y WHERE y.name = w.system AND (y.paused = 1 OR y.blocked_until > ?2)) \
-             ORDER BY next_at, id LIMIT ?3"
+            "SELECT {COLUMNS} FROM ({} UNION ALL {}) ORDER BY next_at, id LIMIT ?3",
+            part("open"),
+            part("uncertain")
         );
         self.all(&sql, params![sync, time_text(now), limit], raw)?.into_iter().map(finish).collect()
     }
@@ -280,12 +289,12 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn next_write_at(&self, sync: &str) -> Result<Option<Timestamp>> {
-        let text: Option<String> = self.conn().query_row(
+        let text = self.maybe(
             "SELECT min(next_at) FROM write WHERE state IN ('open', 'uncertain') AND sync = ?1",
             [sync],
-            |row| row.get(0),
+            |row| row.get::<_, Option<String>>(0),
         )?;
-        time_opt(text)
+        time_opt(text.flatten())
     }
 
     /// Moves a write to another state; closing states get their time.
@@ -358,7 +367,7 @@ impl Store {
     /// When the state file cannot be used.
     pub fn creates_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
         self.count(
-            "SELECT count(*) FROM write WHERE sync = ?1 AND op = 'create' AND made_at >= ?2 \
+            "SELECT count(*) FROM write INDEXED BY write_made WHERE sync = ?1 AND op = 'create' AND made_at >= ?2 \
              AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
             params![sync, time_text(since)],
         )
@@ -371,104 +380,10 @@ impl Store {
     /// When the state file cannot be used.
     pub fn removals_since(&self, sync: &str, since: Timestamp) -> Result<u64> {
         self.count(
-            "SELECT count(DISTINCT link) FROM write WHERE sync = ?1 AND op IN ('archive', 'delete') AND made_at >= ?2 \
+            "SELECT count(DISTINCT link) FROM write INDEXED BY write_made WHERE sync = ?1 AND op IN ('archive', 'delete') AND made_at >= ?2 \
              AND state IN ('open', 'sent', 'uncertain', 'parked', 'done')",
             params![sync, time_text(since)],
         )
-    }
-
-    /// A guard holds these writes as one batch.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn hold(&self, sync: &str, guard: &str, why: &str, writes: &[i64], at: Timestamp) -> Result<i64> {
-        self.run(
-            "INSERT INTO batch (sync, guard, state, why, made_at) VALUES (?1, ?2, 'held', ?3, ?4)",
-            params![sync, guard, why, time_text(at)],
-        )?;
-        let batch = self.conn().last_insert_rowid();
-        for id in writes {
-            self.run("UPDATE write SET state = 'held', batch = ?2 WHERE id = ?1", params![id, batch])?;
-        }
-        Ok(batch)
-    }
-
-    /// A sweep lists far too little: its absences do not count until a person says so.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn hold_emptied(&self, sync: &str, stream: i64, why: &str, at: Timestamp) -> Result<i64> {
-        let open = self.maybe(
-            "SELECT id FROM batch WHERE stream = ?1 AND sync = ?2 AND guard = 'emptied' AND state = 'held'",
-            params![stream, sync],
-            |row| row.get(0),
-        )?;
-        if let Some(id) = open {
-            return Ok(id);
-        }
-        self.run(
-            "INSERT INTO batch (sync, guard, stream, state, why, made_at) VALUES (?1, 'emptied', ?2, 'held', ?3, ?4)",
-            params![sync, stream, why, time_text(at)],
-        )?;
-        Ok(self.conn().last_insert_rowid())
-    }
-
-    /// A person said that the emptied listing of this stream is true; consumed by the next sweep.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn emptied_approved(&self, stream: i64) -> Result<Option<i64>> {
-        self.maybe(
-            "SELECT id FROM batch WHERE stream = ?1 AND guard = 'emptied' AND state = 'approved' AND closed_at IS NULL",
-            [stream],
-            |row| row.get(0),
-        )
-    }
-
-    /// The records came back: nothing is left to approve.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn withdraw_emptied(&self, stream: i64, at: Timestamp) -> Result<()> {
-        self.run(
-            "UPDATE batch SET state = 'withdrawn', closed_at = ?2 WHERE stream = ?1 AND guard = 'emptied' AND closed_at IS NULL",
-            params![stream, time_text(at)],
-        )?;
-        Ok(())
-    }
-
-    /// Batches whose writes have all gone elsewhere are withdrawn by themselves.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn withdraw_empty_batches(&self, at: Timestamp) -> Result<()> {
-        self.run(
-            "UPDATE batch SET state = 'withdrawn', closed_at = ?1 WHERE state = 'held' AND guard <> 'emptied' \
-             AND NOT EXISTS (SELECT 1 FROM write w WHERE w.batch = batch.id AND w.state = 'held')",
-            [time_text(at)],
-        )?;
-        Ok(())
-    }
-
-    /// Releases exactly one held batch, once. `None` when there is no held batch of that number; else how
-    /// many writes were released.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn approve(&self, batch: i64, at: Timestamp) -> Result<Option<u64>> {
-        let changed = self.run(
-            "UPDATE batch SET state = 'approved', closed_at = CASE WHEN guard = 'emptied' THEN NULL ELSE ?2 END \
-             WHERE id = ?1 AND state = 'held'",
-            params![batch, time_text(at)],
-        )?;
-        if changed == 0 {
-            return Ok(None);
-        }
-        let released = self.run(
-            "UPDATE write SET state = 'open', next_at = ?2 WHERE batch = ?1 AND state = 'held'",
-            params![batch, time_text(at)],
-        )?;
-        Ok(Some(u64::try_from(released).unwrap_or(0)))
     }
 
     /// The values that the last `limit` confirmed writes of a field brought to a side, newest first, not older

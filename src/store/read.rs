@@ -148,9 +148,12 @@ impl Store {
     pub fn find_links(&self, sync: &str, text: &str) -> Result<Vec<i64>> {
         let (side, rid) = text.split_once(':').unwrap_or(("", ""));
         self.all(
-            "SELECT DISTINCT l.id FROM link l LEFT JOIN member m ON m.link = l.id WHERE l.sync = ?1 AND \
-             (CAST(l.id AS TEXT) = ?2 OR (m.side = ?3 AND m.rid = ?4) OR l.key = ?2 OR l.title = ?2) ORDER BY l.id",
-            rusqlite::params![sync, text, side, rid],
+            "SELECT id FROM link WHERE id = ?5 AND sync = ?1 \
+             UNION SELECT m.link FROM stream t CROSS JOIN member m ON m.stream = t.id AND m.rid = ?4 \
+             WHERE m.sync = ?1 AND m.side = ?3 \
+             UNION SELECT id FROM link WHERE sync = ?1 AND key = ?2 \
+             UNION SELECT id FROM link WHERE sync = ?1 AND title = ?2 ORDER BY 1",
+            rusqlite::params![sync, text, side, rid, text.parse::<i64>().ok()],
             |row| row.get(0),
         )
     }
