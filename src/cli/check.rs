@@ -104,7 +104,11 @@ fn text(look: Look, found: &Inspection, warnings: &[String]) -> String {
     for system in &found.systems {
         let name = format!("{} ({})", system.name, system.connector);
         if system.problems.is_empty() {
-            let who = system.title.as_deref().unwrap_or("the account it does not tell");
+            let who = system
+                .title
+                .as_deref()
+                .filter(|who| !who.is_empty())
+                .unwrap_or("the account it does not tell");
             let clock = match system.clock_offset_ms {
                 Some(offset) if offset.abs() >= 2_000 => format!(", its clock is off by {offset} ms"),
                 _ => String::new(),

@@ -91,7 +91,8 @@ mod tests {
     fn the_flag_wins_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sync.toml");
-        std::fs::write(&path, "[state]\npath = \"one.db\"\n").unwrap();
+        std::fs::write(&path, "[state]\npath = \"one.db\"\n[systems.erp]\nconnector = \"netsuite\"\n")
+            .unwrap();
         let read = |state| config(&global(Some(&path), state)).unwrap().state.path;
         assert_eq!(read(None), folder.path().join("one.db"));
         let two = folder.path().join("two.db");

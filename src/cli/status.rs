@@ -50,6 +50,10 @@ fn read(store: &Store, config: Option<&Config>) -> StoreResult<Standing> {
         streams: all(View::Streams)?,
         problems: all(View::Problems)?,
     };
+    for row in &mut standing.systems {
+        let paused = row.get("paused").and_then(Json::as_i64) == Some(1);
+        row.insert("paused".into(), json!(paused));
+    }
     if let Some(config) = config {
         only_configured(&mut standing, config);
     }
@@ -100,7 +104,7 @@ const COUNTS: [&str; 7] = ["linked", "unlinked", "conflicts", "waiting", "held",
 fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
     let mut text = String::new();
     let systems = standing.systems.iter().map(|row| {
-        let state = if row.get("paused").and_then(Json::as_i64) == Some(1) {
+        let state = if row.get("paused") == Some(&Json::Bool(true)) {
             "paused".to_owned()
         } else {
             match (cell(row, "blocked_until").parse::<Timestamp>(), cell(row, "blocked_why")) {
@@ -172,7 +176,7 @@ mod tests {
     fn standing(problems: Vec<Row>) -> Standing {
         Standing {
             systems: vec![row(
-                r#"{"name":"erp","connector":"netsuite","title":"Corp","paused":0,"blocked_until":null,
+                r#"{"name":"erp","connector":"netsuite","title":"Corp","paused":false,"blocked_until":null,
                     "blocked_why":null,"probed_at":"2026-11-21T11:58:00.000000Z"}"#,
             )],
             syncs: vec![row(

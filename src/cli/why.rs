@@ -11,7 +11,7 @@ use super::{FINE, Failed, Outcome};
 use crate::config::model::Config;
 use crate::core::record::Values;
 use crate::core::spec::SyncSpec;
-use crate::core::value::Seen;
+use crate::core::value::{Seen, Value};
 use crate::store::Store;
 use crate::store::read::View;
 
@@ -145,6 +145,8 @@ fn tell_field(
         if base.is_none() && shown.is_none() {
             continue;
         }
+        let changed =
+            base.zip(shown.as_ref()).and_then(|(base, shown)| moved(spec, name, &base.value, shown));
         let (value, unreadable) = match shown {
             Some(Seen::Value(value)) => (value.stored(), None),
             Some(Seen::Unknown(reason)) => (Json::Null, Some(reason)),
@@ -157,6 +159,7 @@ fn tell_field(
             "unreadable": unreadable,
             "base": base.map(|base| base.value.clone()),
             "stands_for": base.map(|base| base.stands),
+            "changed": changed,
         }));
     }
     // What is agreed and accounted for stands above; the rest is what happened.
@@ -175,6 +178,16 @@ fn shown(spec: &SyncSpec, field: &str, side: &str, document: Option<&Json>) -> O
     let values: Values =
         document?.as_object()?.iter().map(|(path, value)| (path.clone(), value.clone())).collect();
     Some(lens.read(&values))
+}
+
+/// Whether a side shows something else than its base, compared as the field's type compares; `None` where that
+/// cannot be told.
+fn moved(spec: Option<&SyncSpec>, field: &str, base: &Json, shown: &Seen) -> Option<bool> {
+    let field = spec?.fields.iter().find(|known| known.name == field)?;
+    let (Seen::Value(shown), Some(base)) = (shown, Value::from_stored(&field.kind, base)) else {
+        return None;
+    };
+    Some(shown.key(&field.normalise) != base.key(&field.normalise))
 }
 
 fn text(look: Look, told: &Json) -> String {
@@ -249,7 +262,7 @@ fn field_text(look: Look, field: &Row, text: &mut String) {
         let (base, stands) = (side.get("base"), side.get("stands_for"));
         let note = if base.is_none_or(Json::is_null) {
             "not accounted for yet".to_owned()
-        } else if base != side.get("shows") && side.get("unreadable").is_none_or(Json::is_null) {
+        } else if side.get("changed") == Some(&Json::Bool(true)) {
             format!(
                 "changed there since it was accounted for as {}",
                 base.map(value_text).unwrap_or_default()
@@ -306,9 +319,9 @@ mod tests {
                 "agreed": {"value": 11.5, "number": 2, "origin": ["crm"], "rule": "only crm changed",
                            "decided_at": "2026-11-21T12:00:00.000000Z"},
                 "sides": [
-                    {"side": "erp", "shows": 11.5, "unreadable": null, "base": 11.5, "stands_for": 2},
-                    {"side": "crm", "shows": 12, "unreadable": null, "base": 11.5, "stands_for": 2},
-                    {"side": "tallyfy", "shows": 10, "unreadable": null, "base": 10, "stands_for": 1},
+                    {"side": "erp", "shows": 11.5, "unreadable": null, "base": 11.5, "stands_for": 2, "changed": false},
+                    {"side": "crm", "shows": 12, "unreadable": null, "base": 11.5, "stands_for": 2, "changed": true},
+                    {"side": "tallyfy", "shows": 10, "unreadable": null, "base": 10, "stands_for": 1, "changed": false},
                 ],
                 "history": [{"at": "2026-11-21T12:00:01.000000Z", "field": "amount", "event": "confirmed", "side": "erp",
                              "write": 3, "before": 10, "after": 11.5, "reason": "read back"}],

@@ -20,6 +20,9 @@ use super::rules::CallKind;
 use super::system::Plan;
 use super::vars::value_list;
 
+/// The codecs of `write_as`.
+const WRITE_FORMS: &[&str] = &["object_id", "new_line"];
+
 impl DeclarativeEntity {
     /// Resolves names and prepares reading; asks the API for its fields where the definition says how.
     ///
@@ -67,6 +70,9 @@ impl DeclarativeEntity {
     }
 
     fn compile(&self, rule: &WriteAs) -> Result<(Option<Regex>, BTreeSet<String>, String), String> {
+        if !WRITE_FORMS.contains(&rule.codec.as_str()) {
+            return Err(format!("write_as: {}", unknown("codec", &rule.codec, WRITE_FORMS.iter().copied())));
+        }
         let regex = rule.regex.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
         let listed = rule.listed_in.as_deref().map(|name| value_list(self.connection.vars(), name));
         Ok((regex, listed.unwrap_or_default(), rule.codec.clone()))

@@ -47,6 +47,7 @@ pub fn resolve(
     let place = format!("systems.{}.vars", spec.name);
     let mut problems = Vec::new();
     let mut vars = Vars::default();
+    let mut unresolved: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &spec.vars {
         let Some(var) = definition.vars.get(name) else {
             let known = definition.vars.keys().map(String::as_str);
@@ -66,7 +67,10 @@ pub fn resolve(
                 }
                 vars.values.insert(name.clone(), Json::String(text));
             }
-            Err(why) => problems.push(format!("{place}.{name}: {why}")),
+            // Only a trouble when something uses it: credentials that `auth` replaces need not be there.
+            Err(why) => {
+                unresolved.insert(name.clone(), why);
+            }
         }
     }
     if let (Some(base), true) = (&spec.base_url, definition.vars.contains_key("base_url")) {
@@ -75,6 +79,10 @@ pub fn resolve(
     problems.extend(apply_defaults(definition, &mut vars.values));
     let used = used_names(spec, definition, &vars.values);
     for (name, var) in &definition.vars {
+        if let (true, Some(why)) = (used.contains(name), unresolved.get(name)) {
+            problems.push(format!("{place}.{name}: {why}"));
+            continue;
+        }
         match vars.values.get(name) {
             Some(value) => {
                 if let Err(why) = check(var, &plain(value)) {

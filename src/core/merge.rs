@@ -124,7 +124,7 @@ pub fn merge(input: &Input) -> Decision {
     if view.parts.is_empty() {
         return undecided(&view, "no side shows this field".to_owned());
     }
-    match &input.agreed {
+    match view.agreed() {
         None => first_link(&view),
         Some(agreed) => next_link(&view, agreed),
     }
@@ -182,7 +182,7 @@ pub fn impose(input: &Input, values: Vec<Value>) -> Decision {
 
 /// What the conflict is between, were it raised now: the same whether it is raised, refreshed or resolved.
 fn open_candidates(view: &View) -> Vec<Candidate> {
-    let Some(agreed) = &view.input.agreed else {
+    let Some(agreed) = view.agreed() else {
         return view.first_candidates().unwrap_or_default();
     };
     let now = match by_rule(view, agreed) {
@@ -206,7 +206,7 @@ fn with_agreed(view: &View, agreed: &Agreed, mut candidates: Vec<Candidate>) -> 
     candidates
 }
 
-/// Rule 8 for records that are linked for the first time.
+/// Rule 8 for records that are linked for the first time, or of which no base is trusted any more.
 fn first_link(view: &View) -> Decision {
     let candidates = match view.first_candidates() {
         Ok(candidates) => candidates,
@@ -215,7 +215,8 @@ fn first_link(view: &View) -> Decision {
     let decide = |candidate: &Candidate, reason: String| {
         let agreed = Agreed {
             values: candidate.values.clone(),
-            number: 1,
+            // After a number that was given before: writes under it must not be taken for this decision's.
+            number: view.input.agreed.as_ref().map_or(0, |old| old.number) + 1,
             origin: candidate.sides.clone(),
             stamp: view.newest_stamp(&candidate.sides),
         };

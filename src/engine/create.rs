@@ -60,9 +60,7 @@ impl Engine {
         let read = match (written.record, written.id) {
             (Some(record), _) => Ok(Some(record)),
             (None, Some(id)) => one.port.entity.get(&id).await.map(super::update::found),
-            (None, None) => {
-                one.port.entity.find_marked(&mark).await.map(|found| found.into_iter().next())
-            }
+            (None, None) => one.port.entity.find_marked(&mark).await.map(|found| found.into_iter().next()),
         };
         // From here on it exists: a failed look at it must never lead to a second one.
         let failure = match read {

@@ -7,7 +7,7 @@ use super::boot::{Unbuilt, looking};
 use super::context::stream_key;
 use super::{Engine, Result};
 use crate::config::model::Config;
-use crate::connector::api::Capabilities;
+use crate::connector::api::{Capabilities, Listing};
 use crate::core::record::Values;
 use crate::core::spec::{SideIx, SyncSpec};
 use crate::core::value::FieldType;
@@ -104,9 +104,12 @@ pub async fn inspect(config: Config, saying: &(dyn Fn(&str) + Sync)) -> Result<I
         for (ix, side) in sync.sides.iter().enumerate() {
             saying(&format!("opening {} in {} for {}", side.entity, side.system, sync.name));
             let works = works.get(&side.system).copied().unwrap_or(false);
-            let mut report = engine.inspect_side(&sync, ix, works).await;
+            let (mut report, shown) = engine.inspect_side(&sync, ix, works).await;
             let (system, entity, template) = stream_key(side);
-            let documents = mirror.documents(&system, &entity, &template, RECORDS)?;
+            let mut documents = mirror.documents(&system, &entity, &template, RECORDS)?;
+            if documents.is_empty() {
+                documents = shown;
+            }
             report.records = documents.len();
             report.broken = broken_laws(&sync, ix, &documents);
             found.sides.push(report);
@@ -137,7 +140,14 @@ impl Engine {
         Ok(report)
     }
 
-    async fn inspect_side(&self, sync: &SyncSpec, ix: SideIx, works: bool) -> SideReport {
+    /// Opens a side and reads one page of it: names that an API only knows when it is asked are found by that,
+    /// and so are credentials that may log in but not look. Returns what the page showed.
+    async fn inspect_side(
+        &self,
+        sync: &SyncSpec,
+        ix: SideIx,
+        works: bool,
+    ) -> (SideReport, Vec<(String, String)>) {
         let spec = sync.sides.get(ix);
         let text =
             |get: fn(&crate::core::spec::SideSpec) -> &String| spec.map(get).cloned().unwrap_or_default();
@@ -155,10 +165,28 @@ impl Engine {
         if let Ok(system) = self.system(&report.system) {
             report.capabilities = system.capabilities(&report.entity).ok();
         }
-        if works && let Err(error) = self.open(sync, ix).await {
-            report.problem = Some(error.to_string());
+        let mut shown = Vec::new();
+        if works {
+            match self.first_page(sync, ix).await {
+                Ok(page) => shown = page,
+                Err(error) => report.problem = Some(error.to_string()),
+            }
         }
-        report
+        (report, shown)
+    }
+
+    async fn first_page(&self, sync: &SyncSpec, ix: SideIx) -> Result<Vec<(String, String)>> {
+        let port = self.open(sync, ix).await?;
+        let page = port.entity.list(&Listing::Since(None), None).await?;
+        let limit = usize::try_from(RECORDS).unwrap_or(usize::MAX);
+        let mut shown = Vec::new();
+        for item in page.items.iter().take(limit) {
+            let record = port.entity.decode(&item.raw)?;
+            if let Ok(document) = record.canonical() {
+                shown.push((record.id, document));
+            }
+        }
+        Ok(shown)
     }
 }
 
@@ -236,7 +264,7 @@ b = "Memo"
     #[test]
     fn the_smallest_counter_example_is_shown() {
         let lossy = sync(r#"read = "value | upper", write = "value ~ '!'""#);
-        let documents = [document("1", "a long memo"), document("2", "b"), document("3", "")];
+        let documents = [document("1", "a long memo"), document("2", "b"), ("3".into(), "{}".into())];
         let broken = broken_laws(&lossy, 0, &documents);
         assert_eq!(broken.len(), 1, "{broken:?}");
         assert_eq!((broken[0].field.as_str(), broken[0].record.as_str(), broken[0].count), ("memo", "2", 2));

@@ -107,6 +107,7 @@ fn match_key(
             Identity::Join { link, side, record } => {
                 settled.insert((side, record.clone()));
                 join(ctx, store, link, side, &record, &inside)?;
+                settle_creates(ctx, store, link, side, &record)?;
                 matched.links += 1;
             }
             Identity::Ambiguous { key, members, reason, .. } => {
@@ -220,14 +221,25 @@ fn join(
         return Err(StoreError::Caller(format!("record {record} is no candidate")));
     };
     store.join(&ctx.spec.name, link, &candidate.side, candidate.stream, record, ctx.now)?;
-    for write in store.standing_writes(link)? {
-        if write.op == Op::Create && write.state == WriteState::Uncertain && write.side == candidate.side {
-            // A create of unknown outcome waits for exactly this.
-            store.move_write(write.id, write.state, write.failure.as_deref(), Some(ctx.now), ctx.now)?;
-        }
-    }
     store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
+}
+
+/// A counterpart was found: what was about to make one is not wanted any more.
+fn settle_creates(ctx: &Context, store: &Store, link: i64, side: SideIx, record: &str) -> Result<()> {
+    for write in store.standing_writes(link)? {
+        if write.op != Op::Create || ctx.side_ix(&write.side) != Some(side) {
+            continue;
+        }
+        if matches!(write.state, WriteState::Sent | WriteState::Uncertain) {
+            // A create of unknown outcome waits for exactly this.
+            store.move_write(write.id, write.state, None, Some(ctx.now), ctx.now)?;
+        } else {
+            let why = format!("{record} is the counterpart: nothing is made");
+            store.move_write(write.id, WriteState::Superseded, Some(&why), None, ctx.now)?;
+        }
+    }
+    store.withdraw_empty_batches(ctx.now)
 }
 
 fn set_state(

@@ -104,7 +104,18 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
 }
 
 fn decide<'a>(ctx: &'a Context, view: &LinkView) -> Result<Vec<(&'a Unit, Decision)>> {
-    ctx.spec.units.iter().map(|unit| Ok((unit, merge(&view.input(ctx, unit)?)))).collect()
+    let mut decisions = Vec::with_capacity(ctx.spec.units.len());
+    for unit in &ctx.spec.units {
+        let decision = merge(&view.input(ctx, unit)?);
+        // What alternates stays frozen until a person decides or nothing is left to write: the merge itself knows
+        // of no dispute there and would go on writing.
+        let alternates = view.conflicts.iter().any(|row| row.unit == unit.name && row.kind == "alternating");
+        if alternates && decision.conflict.is_none() && !decision.writes.is_empty() {
+            continue;
+        }
+        decisions.push((unit, decision));
+    }
+    Ok(decisions)
 }
 
 /// P10: a link whose decided values leave the scope is not written; what happens to it is `on_leave`.
@@ -353,18 +364,11 @@ fn freeze_alternating(
     let name = side_name(ctx, side);
     let fields: Vec<String> = due.fields.keys().cloned().collect();
     for field in fields {
-        let written: Vec<String> = store
-            .last_written(view.link.id, &field, since, 16)?
-            .into_iter()
-            .filter(|(other, _)| *other == name)
-            .map(|(_, value)| value)
-            .take(ALTERNATIONS)
-            .collect();
-        let wanted = due.fields.get(&field).map(|write| write.after.to_string()).unwrap_or_default();
-        let [first, second, third, fourth] = written.as_slice() else { continue };
-        if first != third || second != fourth || first == second || *second != wanted {
-            continue;
-        }
+        let Some(write) = due.fields.get(&field) else { continue };
+        let wanted = write.after.to_string();
+        let written = store.last_written(view.link.id, &field, &name, since, 16)?;
+        let Some(other) = alternates(&written, &wanted, &write.before.to_string()) else { continue };
+        let (first, second) = (&wanted, &other);
         let Some(unit) = ctx.spec.units.iter().find(|unit| {
             unit.fields.iter().any(|ix| ctx.spec.fields.get(*ix).is_some_and(|spec| spec.name == field))
         }) else {
@@ -393,6 +397,21 @@ fn freeze_alternating(
         due.fields.remove(&field);
     }
     Ok(())
+}
+
+/// The other value, when the side was given `wanted` again and again: in turn with another value, or because
+/// something there keeps setting it back to what it showed.
+fn alternates(written: &[String], wanted: &str, shown: &str) -> Option<String> {
+    if let [first, second, third, fourth, ..] = written
+        && first == third
+        && second == fourth
+        && first != second
+        && second == wanted
+    {
+        return Some(first.clone());
+    }
+    let again = written.iter().filter(|value| *value == wanted).count();
+    (again + 1 >= ALTERNATIONS).then(|| shown.to_owned())
 }
 
 /// Puts the update of one side into the outbox, unless one with the same content stands there already.

@@ -380,9 +380,11 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn candidate_records(&self, sync: &str) -> Result<Vec<(String, i64, String)>> {
-        self.all("SELECT side, stream, rid FROM candidate WHERE sync = ?1 ORDER BY side, rid", [sync], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
+        self.all(
+            "SELECT side, stream, rid FROM candidate WHERE sync = ?1 ORDER BY side, rid",
+            [sync],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
     }
 
     /// Marks a link due. Repeated marks push `not_before` on, but never beyond `latest` after the first; a

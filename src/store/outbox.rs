@@ -471,8 +471,8 @@ impl Store {
         Ok(Some(u64::try_from(released).unwrap_or(0)))
     }
 
-    /// The values that the last `limit` confirmed writes of a member and field brought, newest first, not
-    /// older than `since`: the evidence of a field that alternates.
+    /// The values that the last `limit` confirmed writes of a field brought to a side, newest first, not older
+    /// than `since`: the evidence of a field that alternates.
     ///
     /// # Errors
     /// When the state file cannot be used.
@@ -480,14 +480,15 @@ impl Store {
         &self,
         link: i64,
         field: &str,
+        side: &str,
         since: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(String, String)>> {
+    ) -> Result<Vec<String>> {
         self.all(
-            "SELECT side, after FROM audit WHERE link = ?1 AND field = ?2 AND event = 'confirmed' AND at >= ?3 \
-             ORDER BY id DESC LIMIT ?4",
-            params![link, field, time_text(since), limit],
-            |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default())),
+            "SELECT after FROM audit WHERE link = ?1 AND field = ?2 AND side = ?3 AND event = 'confirmed' AND at >= ?4 \
+             ORDER BY id DESC LIMIT ?5",
+            params![link, field, side, time_text(since), limit],
+            |row| Ok(row.get::<_, Option<String>>(0)?.unwrap_or_default()),
         )
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use twins::kit::Hub;
 use twins::netsuite::NetsuiteTwin;
+use twins::salesforce::SalesforceTwin;
 use twins::tallyfy::TallyfyTwin;
 
 use crate::support::python::Environment;
@@ -60,4 +61,16 @@ fn the_netsuite_client_agrees_with_the_twin() {
     .map(String::as_str);
     let trusted = [("SSL_CERT_FILE", authority.to_str().expect("a temporary path is UTF-8"))];
     run_client("netsuite_client.py", &arguments, &trusted, &twin.hub);
+}
+
+#[test]
+fn the_salesforce_client_agrees_with_the_twin() {
+    let twin = SalesforceTwin::with_opportunities();
+    twin.set("page_size", serde_json::json!(3));
+    let running = serve_https(&twin.hub);
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let authority = write_authority(folder.path());
+    let authority = authority.to_str().expect("the temporary folder has a plain name");
+    let trust = [("REQUESTS_CA_BUNDLE", authority)];
+    run_client("salesforce_client.py", &[&running.base_url, &twin.token], &trust, &twin.hub);
 }

@@ -13,11 +13,14 @@
 )]
 
 mod architecture;
+mod cli;
+mod cli_work;
 mod clients;
 mod documents;
 mod faults;
 mod harness;
 mod kills;
+mod own_connector;
 mod scenarios;
 #[allow(dead_code, reason = "the vocabulary of the tests is shared; no single test speaks all of it")]
 mod support;

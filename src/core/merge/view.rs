@@ -282,6 +282,13 @@ impl<'a> View<'a> {
         said.into_iter().find(|values| self.parts.iter().all(|part| self.looks_like(part.side, values)))
     }
 
+    /// What was agreed before. A unit of which no member has a base starts anew: nothing says whether anybody
+    /// has ever seen what was agreed (a state file that was restored, a field read otherwise everywhere).
+    pub(super) fn agreed(&self) -> Option<&'a Agreed> {
+        let agreed = self.input.agreed.as_ref();
+        agreed.filter(|_| self.parts.iter().any(|part| !part.unbased))
+    }
+
     /// The candidates when nothing was agreed before: one per distinct tuple, gaps filled from the others.
     ///
     /// # Errors

@@ -129,7 +129,14 @@ fn a_new_config_is_taken_or_refused_with_every_reason() {
 fn a_config_that_means_something_else_writes_nothing_until_accepted() {
     let site = Site::with_order();
     let mut daemon = daemon(&site);
+<<<<<<< HEAD
     site.write_config("schedule = \"* * * * *\"\nsettle = \"0s\"\nconflict = \"oldest\"\nwhere = \"memo != 'secret'\"");
+=======
+    site.write_config(
+        "schedule = \"* * * * *\"\nsettle = \"0s\"\nconflict = \"oldest\"\nwhere = \"memo != 'secret'\"",
+    );
+    site.edit("erp", "SO-1", "memo", "after the change");
+>>>>>>> main
     daemon.signal("HUP");
     daemon.await_output("means something else than was accepted");
     stop(daemon);
@@ -145,7 +152,8 @@ fn a_config_that_means_something_else_writes_nothing_until_accepted() {
 fn a_monitor_learns_from_the_exit_code_that_a_person_is_needed() {
     let site = Site::with_order();
     site.tallysync(["status", "--check"]).run().expect_code(0);
-    let body = "{\"message\":\"The given data was invalid.\",\"errors\":{\"prerun\":[\"is locked by finance\"]}}";
+    let body =
+        "{\"message\":\"The given data was invalid.\",\"errors\":{\"prerun\":[\"is locked by finance\"]}}";
     let refusal = Effect::Status { status: 422, when: When::Before, body: Some(body.into()) };
     site.on("crm").hub().fault(Fault::of_kind("runs.update", refusal).times(0));
     site.edit("erp", "SO-1", "memo", "refused there");

@@ -16,7 +16,8 @@ fn number(order: usize) -> String {
 
 /// A world with many linked orders. Deletes would be carried out at once: whatever is concluded shows.
 async fn many() -> World {
-    let mut setup = Setup::default().guard("deletes = { sweeps = 2, over = \"0s\", max = 10000, percent = 100 }");
+    let mut setup =
+        Setup::default().guard("deletes = { sweeps = 2, over = \"0s\", max = 10000, percent = 100 }");
     for side in SIDES {
         setup = setup.side(side, "on_delete = \"archive\"");
     }
@@ -80,7 +81,11 @@ async fn a_page_that_fails_concludes_nothing_and_the_next_poll_completes() {
 #[tokio::test]
 async fn an_edit_on_a_page_that_came_is_kept_although_a_later_page_failed() {
     let world = many().await;
-    fault(&world, "crm", Fault { and_target: "page=2".into(), ..always("GET", "/runs?", Effect::DropBefore) });
+    fault(
+        &world,
+        "crm",
+        Fault { and_target: "page=2".into(), ..always("GET", "/runs?", Effect::DropBefore) },
+    );
     world.edit("erp", &number(3), "memo", "from a healthy side");
     attempt(&world, false).await;
     assert_eq!(world.shows("tallyfy", &number(3), "memo"), "from a healthy side");
@@ -140,16 +145,19 @@ async fn a_page_that_shifts_during_a_sweep_proves_no_absence() {
     // record slips from page two to page one unseen.
     let crm = world.on("crm");
     let first = world.id("crm", &number(0));
-    let edits = ["archive-run", "purge-run"].map(|name| Edit::Action {
-        name: name.into(),
-        with: serde_json::json!({ "run_id": first }),
-    });
+    let edits = ["archive-run", "purge-run"]
+        .map(|name| Edit::Action { name: name.into(), with: serde_json::json!({ "run_id": first }) });
     let shift = Effect::Person { when: When::After, edits: edits.into() };
     crm.hub().fault(Fault::on_page("/runs?", "page=1", shift));
     attempt(&world, true).await;
     let archived = |side: &str| {
         let actor = world.on(side);
-        actor.ids().into_iter().filter(|id| actor.is_archived(id)).map(|id| actor.shows(&id, "order_no")).collect::<Vec<_>>()
+        actor
+            .ids()
+            .into_iter()
+            .filter(|id| actor.is_archived(id))
+            .map(|id| actor.shows(&id, "order_no"))
+            .collect::<Vec<_>>()
     };
     for side in ["erp", "tallyfy"] {
         let gone = archived(side);
@@ -172,7 +180,11 @@ async fn a_replica_that_lags_after_our_write_does_not_revert_it() {
     world.pass().await;
     world.count_anew();
     // Lists and single reads come from a replica that has not seen our write.
-    fault(&world, "crm", Fault { method: Some("GET".into()), ..Fault::next(Effect::Stale { lag: 10_000 }) }.times(0));
+    fault(
+        &world,
+        "crm",
+        Fault { method: Some("GET".into()), ..Fault::next(Effect::Stale { lag: 10_000 }) }.times(0),
+    );
     world.later(10);
     world.pass_now(Default::default()).await;
     world.expect("SO-1", "memo", "new");
@@ -201,7 +213,8 @@ async fn a_token_that_expires_between_pages_is_renewed_and_nothing_is_missed() {
         secret.path().display()
     );
     setup.auth.insert("crm".into(), auth);
-    let mut world = World::with(vec![Actor::tallyfy(11), Actor::tallyfy(22), Actor::Tallyfy(twin)], setup).await;
+    let mut world =
+        World::with(vec![Actor::tallyfy(11), Actor::tallyfy(22), Actor::Tallyfy(twin)], setup).await;
     for order in 0..MANY {
         for side in SIDES {
             world.add(side, &number(order), "1", "same");
@@ -209,7 +222,11 @@ async fn a_token_that_expires_between_pages_is_renewed_and_nothing_is_missed() {
     }
     world.plan_and_accept().await;
     world.edit("crm", &number(MANY - 1), "memo", "on the second page");
-    fault(&world, "crm", Fault { and_target: "page=2".into(), ..Fault::on("GET", "/runs?", Effect::ExpireToken) });
+    fault(
+        &world,
+        "crm",
+        Fault { and_target: "page=2".into(), ..Fault::on("GET", "/runs?", Effect::ExpireToken) },
+    );
     world.pass().await;
     world.expect(&number(MANY - 1), "memo", "on the second page");
     // In the middle of a write as well.
@@ -223,7 +240,11 @@ async fn a_token_that_expires_between_pages_is_renewed_and_nothing_is_missed() {
 #[tokio::test]
 async fn a_dead_token_is_a_problem_with_a_remedy_and_heals_by_itself() {
     let mut world = World::with_order(Setup::default()).await;
-    fault(&world, "crm", Fault::next(Effect::Status { status: 401, when: When::Before, body: None }).times(0));
+    fault(
+        &world,
+        "crm",
+        Fault::next(Effect::Status { status: 401, when: When::Before, body: None }).times(0),
+    );
     world.edit("erp", "SO-1", "memo", "new");
     attempt(&world, false).await;
     assert_eq!(world.shows("tallyfy", "SO-1", "memo"), "new", "the others go on");

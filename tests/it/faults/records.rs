@@ -7,7 +7,10 @@ use crate::support::world::{Setup, World, number, text};
 use tallysync::store::read::{Row, View};
 
 fn refuses(status: u16) -> Effect {
-    let body = (status == 422).then(|| "{\"message\":\"The given data was invalid.\",\"errors\":{\"prerun\":[\"is locked by finance\"]}}".to_owned());
+    let body = (status == 422).then(|| {
+        "{\"message\":\"The given data was invalid.\",\"errors\":{\"prerun\":[\"is locked by finance\"]}}"
+            .to_owned()
+    });
     Effect::Status { status, when: When::Before, body }
 }
 
@@ -132,7 +135,8 @@ async fn a_record_that_always_answers_500_delays_only_itself() {
     for _ in 0..30 {
         attempt(&world, false).await;
     }
-    let puts = world.on("crm").hub().world().requests()[before..].iter().filter(|r| r.method == "PUT").count();
+    let puts =
+        world.on("crm").hub().world().requests()[before..].iter().filter(|r| r.method == "PUT").count();
     assert!(puts <= 12, "one hour of a broken record cost {puts} writes");
     heal(&world, "crm");
     world.later(2 * 3600);
@@ -146,7 +150,11 @@ async fn a_record_that_always_answers_500_delays_only_itself() {
 async fn a_create_that_is_refused_is_parked_and_the_others_are_made() {
     let mut world = World::new(Setup::default()).await;
     world.plan_and_accept().await;
-    fault(&world, "crm", Fault { body: "SO-2".into(), ..Fault::of_kind("runs.launch", refuses(422)) }.times(0));
+    fault(
+        &world,
+        "crm",
+        Fault { body: "SO-2".into(), ..Fault::of_kind("runs.launch", refuses(422)) }.times(0),
+    );
     for order in ["SO-1", "SO-2", "SO-3"] {
         world.add("erp", order, "1", "hello");
     }

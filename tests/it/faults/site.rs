@@ -60,7 +60,8 @@ impl Site {
                 served.base_url
             );
         }
-        let schedule = if lines.contains("schedule") { "" } else { "schedule = \"* * * * *\"\nsettle = \"0s\"\n" };
+        let schedule =
+            if lines.contains("schedule") { "" } else { "schedule = \"* * * * *\"\nsettle = \"0s\"\n" };
         text += &format!("[[sync]]\nname = \"orders\"\n{schedule}{lines}\n");
         for (name, actor) in SIDES.iter().zip(&self.cast) {
             let create = if *name == "erp" { "" } else { "create = [\"erp\"]\nsearch_lag = \"1s\"\n" };
@@ -133,8 +134,9 @@ impl Site {
     /// What `sqlite3` would answer to a question with one column.
     pub fn ask(&self, sql: &str) -> Vec<String> {
         let path = self.state();
-        let connection = rusqlite::Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let connection =
+            rusqlite::Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         let rows = statement
             .query_map([], |row| {

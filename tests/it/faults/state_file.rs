@@ -47,7 +47,8 @@ fn a_full_disk_is_said_and_loses_nothing() {
     assert!(refused >= 5, "only {refused} of the runs met the end of the disk");
     eventually("quiet with room again", Duration::from_secs(60), || {
         let report = site.tallysync(["sync", "--sweep"]).json();
-        let open = site.ask("SELECT state || ' ' || coalesce(failure, '') FROM write WHERE closed_at IS NULL");
+        let open =
+            site.ask("SELECT state || ' ' || coalesce(failure, '') FROM write WHERE closed_at IS NULL");
         if report[0]["written"] == 0 && open.is_empty() { Ok(()) } else { Err(format!("{report} {open:?}")) }
     });
     for number in &orders {
@@ -65,7 +66,8 @@ fn a_full_disk_is_said_and_loses_nothing() {
 
 /// Runs the program as somebody who is not the superuser, to whom modes mean nothing.
 fn as_a_user(site: &Site, command: Tallysync) -> Tallysync {
-    let superuser = std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
+    let superuser =
+        std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
     if !superuser {
         return command;
     }
@@ -90,7 +92,8 @@ fn a_state_file_that_cannot_be_written_is_named_with_the_remedy() {
     let site = Site::with_order();
     let folder = site.path().join("state");
     mode(site.path(), 0o755);
-    let files: Vec<_> = std::fs::read_dir(&folder).expect("the folder").map(|file| file.expect("a file").path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).expect("the folder").map(|file| file.expect("a file").path()).collect();
     for file in &files {
         mode(file, 0o444);
     }

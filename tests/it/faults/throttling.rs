@@ -16,8 +16,10 @@ fn assert_obeyed(world: &World, side: &str, style: RetryAfter, since: usize) {
         RetryAfter::Absent => 0,
     };
     let hub = world.on(side).hub();
-    let requests: Vec<(Timestamp, bool)> =
-        hub.world().requests()[since..].iter().map(|request| (request.at, !request.faults.is_empty())).collect();
+    let requests: Vec<(Timestamp, bool)> = hub.world().requests()[since..]
+        .iter()
+        .map(|request| (request.at, !request.faults.is_empty()))
+        .collect();
     let refused = requests.iter().filter(|(_, struck)| *struck).count();
     assert!(refused > 0, "{style:?}: nothing was refused");
     for pair in requests.windows(2) {
@@ -59,7 +61,10 @@ async fn a_storm_while_listing_is_obeyed_and_the_others_go_on() {
         let mut world = World::with_order(Setup::default()).await;
         let since = world.on("tallyfy").hub().world().requests().len();
         let throttle = Effect::Throttle { retry_after: style };
-        world.on("tallyfy").hub().fault(Fault { method: Some("GET".into()), ..Fault::next(throttle) }.times(12));
+        world
+            .on("tallyfy")
+            .hub()
+            .fault(Fault { method: Some("GET".into()), ..Fault::next(throttle) }.times(12));
         world.edit("erp", "SO-1", "memo", "new");
         attempt(&world, false).await;
         assert_eq!(world.shows("crm", "SO-1", "memo"), "new", "{style:?}");
@@ -81,7 +86,11 @@ async fn a_long_pause_blocks_only_that_system_and_ends_by_itself() {
     for _ in 0..5 {
         attempt(&world, false).await;
     }
-    assert_eq!(world.on("crm").hub().world().requests().len(), since + 1, "half an hour of silence was asked for");
+    assert_eq!(
+        world.on("crm").hub().world().requests().len(),
+        since + 1,
+        "half an hour of silence was asked for"
+    );
     assert_eq!(world.shows("tallyfy", "SO-1", "memo"), "new");
     let problems = world.problems().await;
     assert!(problems.iter().any(|problem| problem.contains("429")), "{problems:?}");

@@ -8,7 +8,8 @@ use tallysync::store::read::View;
 
 /// Everything that can happen to a request that changes something, with and without effect.
 fn mishaps() -> Vec<Effect> {
-    let status = |status, when, body: Option<&str>| Effect::Status { status, when, body: body.map(str::to_owned) };
+    let status =
+        |status, when, body: Option<&str>| Effect::Status { status, when, body: body.map(str::to_owned) };
     vec![
         Effect::DropBefore,
         Effect::DropAfter,

@@ -250,7 +250,10 @@ async fn an_edit_that_had_not_seen_the_newest_value_is_concurrent_with_it() {
 #[tokio::test]
 async fn a_group_is_decided_together_and_never_mixed() {
     let setup = Setup::default()
-        .field("amount", "type = \"decimal(2)\"\ngroup = \"money\"\nconflict = { prefer = [\"crm\", \"erp\"] }")
+        .field(
+            "amount",
+            "type = \"decimal(2)\"\ngroup = \"money\"\nconflict = { prefer = [\"crm\", \"erp\"] }",
+        )
         .field("labels", "group = \"money\"\nconflict = { prefer = [\"crm\", \"erp\"] }");
     let mut world = World::new(setup).await;
     let id = world.add("erp", "SO-1", "10", "hello");

@@ -3,8 +3,13 @@
 //! One file per theme. A story says what people do and what every side shows afterwards; it never looks at
 //! how the engine came to it, and time moves only when the story says so.
 
+mod config_changes;
 mod conflicts;
 mod deleting;
+mod guarding;
 mod linking;
 mod quiet;
+mod references;
+mod scope;
+mod shipped;
 mod travelling;

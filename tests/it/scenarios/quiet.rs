@@ -170,6 +170,46 @@ async fn two_systems_that_set_a_field_back_and_forth_are_frozen_and_reported() {
 }
 
 #[tokio::test]
+async fn two_sides_alone_that_set_a_field_back_and_forth_are_frozen_too() {
+    let mut world = World::with_order(Setup::default().lacks("tallyfy", "memo")).await;
+    let mut busy = 0;
+    for _ in 0..12 {
+        for (side, value) in [("crm", "net 30"), ("erp", "net 60")] {
+            if world.shows(side, "SO-1", "memo") != value {
+                world.edit(side, "SO-1", "memo", value);
+            }
+            world.pass().await;
+            busy += world.writes().iter().sum::<usize>();
+        }
+    }
+    assert!(busy <= 16, "{busy} writes, and the field is still fought over");
+    world.conflict("memo").await;
+    // The rest of the record goes on, and does not thaw the field.
+    world.edit("tallyfy", "SO-1", "amount", "3");
+    world.pass().await;
+    world.expect("SO-1", "amount", "3");
+    world.conflict("memo").await;
+    world.assert_quiet(3).await;
+}
+
+#[tokio::test]
+async fn an_owner_and_a_stubborn_automation_do_not_write_for_ever() {
+    let mut world =
+        World::with_order(Setup::default().field("amount", "type = \"decimal(2)\"\nowner = \"erp\"")).await;
+    let mut busy = 0;
+    for _ in 0..20 {
+        if world.shows("crm", "SO-1", "amount") != "1" {
+            world.edit("crm", "SO-1", "amount", "1");
+        }
+        world.pass().await;
+        busy += world.writes().iter().sum::<usize>();
+    }
+    assert!(busy <= 8, "{busy} times the amount was put back within the hour");
+    world.conflict("amount").await;
+    world.assert_quiet(3).await;
+}
+
+#[tokio::test]
 async fn a_person_who_changes_their_mind_is_not_frozen() {
     let mut world = World::with_order(Setup::default()).await;
     for value in ["yes", "no", "yes", "no"] {
@@ -191,8 +231,7 @@ async fn a_failing_record_delays_only_itself() {
     world.plan_and_accept().await;
     let id = world.id("crm", "SO-2");
     let refuse = Effect::Status { status: 422, when: When::Before, body: None };
-    let fault =
-        Fault { method: Some("PUT".into()), target: id, times: 0, ..Fault::next(refuse) };
+    let fault = Fault { method: Some("PUT".into()), target: id, times: 0, ..Fault::next(refuse) };
     let rule = world.on("crm").hub().fault(fault);
     for number in ["SO-1", "SO-2", "SO-3"] {
         world.edit("erp", number, "memo", "new");

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use twins::kit::{Edit, Hub, Logged};
+use twins::netsuite::NetsuiteTwin;
+use twins::salesforce::SalesforceTwin;
 use twins::tallyfy::{FieldSeed, RunSeed, TallyfyTwin, TemplateSeed};
 
 /// The template that every Tallyfy twin of a world has.
@@ -17,6 +19,10 @@ pub const TEMPLATE: &str = "Order approval";
 pub enum Actor {
     /// Tallyfy, with runs of [`TEMPLATE`].
     Tallyfy(TallyfyTwin),
+    /// NetSuite, with sales orders.
+    Netsuite(NetsuiteTwin),
+    /// Salesforce, with opportunities.
+    Salesforce(SalesforceTwin),
 }
 
 impl Actor {
@@ -24,17 +30,33 @@ impl Actor {
     pub fn tallyfy(seed: u64) -> Actor {
         let tags = FieldSeed::new("Tags", "multiselect").options(&["old", "rush", "fragile", "export"]);
         let template = TemplateSeed::order_approval().kickoff(FieldSeed::new("Labels", "text")).kickoff(tags);
+        let customer = TemplateSeed::new("Customer")
+            .kickoff(FieldSeed::new("Customer name", "text"))
+            .kickoff(FieldSeed::new("Sync id", "text"));
         let twin = TallyfyTwin::builder_with_seed(seed)
             .user(10013, "kim@corp.example", "Kim Doe", "admin")
             .template(&template)
+            .template(&customer)
             .build();
         Actor::Tallyfy(twin)
+    }
+
+    /// NetSuite.
+    pub fn netsuite() -> Actor {
+        Actor::Netsuite(NetsuiteTwin::with_sales_orders())
+    }
+
+    /// Salesforce.
+    pub fn salesforce() -> Actor {
+        Actor::Salesforce(SalesforceTwin::with_opportunities())
     }
 
     /// The twin's hub.
     pub fn hub(&self) -> &Arc<Hub> {
         match self {
             Actor::Tallyfy(twin) => &twin.hub,
+            Actor::Netsuite(twin) => &twin.hub,
+            Actor::Salesforce(twin) => &twin.hub,
         }
     }
 
@@ -42,6 +64,8 @@ impl Actor {
     pub fn token(&self) -> &str {
         match self {
             Actor::Tallyfy(twin) => &twin.token,
+            Actor::Netsuite(twin) => &twin.token,
+            Actor::Salesforce(twin) => &twin.token,
         }
     }
 
@@ -51,6 +75,8 @@ impl Actor {
             Actor::Tallyfy(twin) => {
                 format!("connector = \"tallyfy\"\norganization = \"{}\"\n", twin.organization)
             }
+            Actor::Netsuite(_) => "connector = \"netsuite\"\nvars = { account = \"123456\" }\n".to_owned(),
+            Actor::Salesforce(_) => "connector = \"salesforce\"\n".to_owned(),
         }
     }
 
@@ -61,6 +87,12 @@ impl Actor {
                 "entity = \"runs\"\ntemplate = \"{TEMPLATE}\"\nmarker = \"kickoff.sync-id\"\n\
                  defaults = {{ name = \"Order {{{{ order_no }}}}\" }}\n"
             ),
+            Actor::Netsuite(_) => "entity = \"salesOrder\"\n".to_owned(),
+            Actor::Salesforce(_) => {
+                "entity = \"Opportunity\"\ndefaults = { Name = \"Order {{ order_no }}\", \
+                                     StageName = \"Prospecting\", CloseDate = \"2031-12-31\" }\n"
+                    .to_owned()
+            }
         }
     }
 
@@ -68,6 +100,9 @@ impl Actor {
     pub fn path(&self, field: &str) -> String {
         match self {
             Actor::Tallyfy(_) => format!("kickoff.{}", alias(field)),
+            Actor::Netsuite(_) | Actor::Salesforce(_) => {
+                self.place(field).1.trim_start_matches('/').to_owned()
+            }
         }
     }
 
@@ -80,12 +115,48 @@ impl Actor {
                 let run = RunSeed { template: TEMPLATE.to_owned(), name: "By hand".to_owned(), kickoff };
                 twin.add_run(&run).expect("a person launches a run")
             }
+            Actor::Netsuite(_) | Actor::Salesforce(_) => {
+                let mut record = serde_json::Map::new();
+                for (field, value) in values {
+                    record.insert(self.path(field), self.own_shape(field, value.clone()));
+                }
+                if matches!(self, Actor::Salesforce(_)) {
+                    for (name, value) in
+                        [("Name", "By hand"), ("StageName", "Prospecting"), ("CloseDate", "2031-12-31")]
+                    {
+                        record.entry(name).or_insert_with(|| json!(value));
+                    }
+                }
+                let edit = Edit::Create { entity: self.entity().to_owned(), record: Value::Object(record) };
+                let made = self.hub().person(edit).unwrap_or_else(|problem| panic!("an order: {problem}"));
+                let id = made.get("Id").or_else(|| made.get("id")).cloned().unwrap_or_default();
+                id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+            }
         }
+    }
+
+    /// A person launches a run of any template.
+    pub fn launch(&self, template: &str, values: &[(&str, Value)]) -> String {
+        let Actor::Tallyfy(twin) = self else { panic!("only Tallyfy has runs") };
+        let kickoff = values.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect();
+        let run = RunSeed { template: template.to_owned(), name: "By hand".to_owned(), kickoff };
+        twin.add_run(&run).expect("a person launches a run")
+    }
+
+    /// The run of a template with that value in a kick-off field.
+    pub fn run_of(&self, template: &str, field: &str, value: &str) -> Option<String> {
+        let Actor::Tallyfy(twin) = self else { panic!("only Tallyfy has runs") };
+        let field = twin.field_id(template, field)?;
+        let runs = twin.hub.world().list_any("runs");
+        let says =
+            |run: &Value| run.pointer(&format!("/prerun/{field}")).and_then(Value::as_str) == Some(value);
+        runs.into_iter().find(|(_, run)| says(run)).map(|(id, _)| id)
     }
 
     /// A person changes one field.
     pub fn edit(&self, id: &str, field: &str, value: Value) {
         let (entity, pointer) = self.place(field);
+        let value = self.own_shape(field, value);
         let patch = pointer.rsplit('/').filter(|part| !part.is_empty()).fold(value, |inner, part| {
             let mut outer = serde_json::Map::new();
             outer.insert(part.to_owned(), inner);
@@ -103,14 +174,27 @@ impl Actor {
                 let id = id.unwrap_or_else(|| panic!("the template has no field for {field}"));
                 ("runs", format!("/prerun/{id}"))
             }
+            Actor::Netsuite(_) => ("salesOrder", format!("/{}", netsuite_name(field))),
+            Actor::Salesforce(_) => ("Opportunity", format!("/{}", salesforce_name(field))),
+        }
+    }
+
+    /// A value as this vendor's people would save it.
+    fn own_shape(&self, field: &str, value: Value) -> Value {
+        if matches!(self, Actor::Tallyfy(_)) {
+            return value;
+        }
+        match (field, value) {
+            (_, Value::String(text)) if text.is_empty() => Value::Null,
+            ("amount", Value::String(text)) => serde_json::from_str(&text).expect("a number"),
+            ("ship_date", Value::String(text)) => Value::String(text.chars().take(10).collect()),
+            (_, value) => value,
         }
     }
 
     /// Ids of all records, archived ones too.
     pub fn ids(&self) -> Vec<String> {
-        match self {
-            Actor::Tallyfy(_) => self.hub().world().list_any("runs").into_iter().map(|(id, _)| id).collect(),
-        }
+        self.hub().world().list_any(self.entity()).into_iter().map(|(id, _)| id).collect()
     }
 
     /// What a record shows for a field, in the plain words of the tests.
@@ -127,6 +211,7 @@ impl Actor {
                 let run = self.hub().world().get_any("runs", id);
                 run.and_then(|run| run.get("archived_at").cloned()).is_some_and(|at| !at.is_null())
             }
+            Actor::Netsuite(_) | Actor::Salesforce(_) => false,
         }
     }
 
@@ -138,6 +223,7 @@ impl Actor {
                 let edit = Edit::Action { name, with: json!({ "run_id": id }) };
                 twin.hub.person(edit).expect("a person archives");
             }
+            Actor::Netsuite(_) | Actor::Salesforce(_) => panic!("only Tallyfy archives"),
         }
     }
 
@@ -150,6 +236,10 @@ impl Actor {
                 }
                 let edit = Edit::Action { name: "purge-run".to_owned(), with: json!({ "run_id": id }) };
                 twin.hub.person(edit).expect("a person deletes");
+            }
+            Actor::Netsuite(_) | Actor::Salesforce(_) => {
+                let edit = Edit::Delete { entity: self.entity().to_owned(), id: id.to_owned() };
+                self.hub().person(edit).expect("a person deletes");
             }
         }
     }
@@ -168,6 +258,8 @@ impl Actor {
     pub fn entity(&self) -> &'static str {
         match self {
             Actor::Tallyfy(_) => "runs",
+            Actor::Netsuite(_) => "salesOrder",
+            Actor::Salesforce(_) => "Opportunity",
         }
     }
 }
@@ -189,6 +281,26 @@ fn alias(field: &str) -> &'static str {
         "tags" => "tags",
         "sync_id" => "sync-id",
         other => panic!("the cast knows no field {other}"),
+    }
+}
+
+fn netsuite_name(field: &str) -> &'static str {
+    match field {
+        "order_no" => "tranId",
+        "amount" => "total",
+        "ship_date" => "shipDate",
+        "memo" => "memo",
+        other => panic!("NetSuite has no field for {other}"),
+    }
+}
+
+fn salesforce_name(field: &str) -> &'static str {
+    match field {
+        "order_no" => "ERP_Order__c",
+        "amount" => "Amount",
+        "ship_date" => "CloseDate",
+        "memo" => "Description",
+        other => panic!("Salesforce has no field for {other}"),
     }
 }
 

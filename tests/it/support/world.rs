@@ -5,6 +5,7 @@
 //! [`World::pass`].
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -38,8 +39,10 @@ pub struct Setup {
     pub fields: Vec<(String, String)>,
     /// Lines of `[sync.guard]`.
     pub guard: Vec<String>,
-    /// Whole tables after the sync: further syncs.
-    pub more: String,
+    /// Sides that lack a field, by its name.
+    pub lacking: BTreeMap<String, Vec<String>>,
+    /// Whole tables before the sync: syncs that it refers to.
+    pub before: String,
     /// `auth` of a side's system, where it is not the personal token of its actor.
     pub auth: BTreeMap<String, String>,
 }
@@ -57,7 +60,8 @@ impl Default for Setup {
             sides: BTreeMap::new(),
             fields: fields.map(|(name, options)| (name.to_owned(), options.to_owned())).into(),
             guard: Vec::new(),
-            more: String::new(),
+            lacking: BTreeMap::new(),
+            before: String::new(),
             auth: BTreeMap::new(),
         }
         .side("tallyfy", "create = [\"erp\"]")
@@ -87,6 +91,18 @@ impl Setup {
         self
     }
 
+    /// A side that has no such field.
+    pub fn lacks(mut self, side: &str, field: &str) -> Setup {
+        self.lacking.entry(field.to_owned()).or_default().push(side.to_owned());
+        self
+    }
+
+    /// Another sync, which this one refers to.
+    pub fn before(mut self, tables: &str) -> Setup {
+        self.before += tables;
+        self
+    }
+
     /// One more line of `[sync.guard]`.
     pub fn guard(mut self, line: &str) -> Setup {
         self.guard.push(line.to_owned());
@@ -110,6 +126,8 @@ pub struct World {
     pub setup: Setup,
     /// The time.
     pub clock: Arc<TestClock>,
+    /// The epoch file outside the state file, where one is configured.
+    pub epoch: Option<PathBuf>,
     served: Vec<Running>,
     folder: tempfile::TempDir,
     engine: Option<Engine>,
@@ -122,6 +140,20 @@ impl World {
         World::with(vec![Actor::tallyfy(11), Actor::tallyfy(22), Actor::tallyfy(33)], setup).await
     }
 
+    /// The world of the shipped `sync.toml`: NetSuite, Tallyfy, Salesforce.
+    pub async fn shipped(setup: Setup) -> World {
+        World::with(vec![Actor::netsuite(), Actor::tallyfy(22), Actor::salesforce()], setup).await
+    }
+
+    /// The same with one order in the ERP, linked on all sides.
+    pub async fn shipped_with_order(setup: Setup) -> World {
+        let mut world = World::shipped(setup).await;
+        world.add("erp", "SO-1", "12500", "hello");
+        world.plan_and_accept().await;
+        world.expect("SO-1", "amount", "12500");
+        world
+    }
+
     /// A world with this cast.
     pub async fn with(cast: Vec<Actor>, setup: Setup) -> World {
         let mut served = Vec::new();
@@ -132,7 +164,8 @@ impl World {
         let clock = Arc::new(TestClock::new(cast.iter().map(|actor| Arc::clone(actor.hub())).collect()));
         let folder = tempfile::tempdir().expect("a folder for the story");
         let counted = vec![0; cast.len()];
-        let mut world = World { cast, setup: setup.clone(), clock, served, folder, engine: None, counted };
+        let mut world =
+            World { cast, setup: setup.clone(), clock, epoch: None, served, folder, engine: None, counted };
         world.reconfigure(setup).await;
         world
     }
@@ -146,6 +179,13 @@ impl World {
 
     /// The same, for a config that may be refused.
     pub async fn try_reconfigure(&mut self, setup: Setup) -> Result<(), String> {
+        self.try_start(setup)?;
+        self.engine().check_epoch().await.map_err(|error| error.to_string())?;
+        self.engine().recover_start().await.map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn try_start(&mut self, setup: Setup) -> Result<(), String> {
         self.engine = None;
         self.setup = setup;
         let path = self.folder.path().join("sync.toml");
@@ -163,8 +203,6 @@ impl World {
             Arc::new(TestRandom::default()),
         )
         .map_err(|error| error.to_string())?;
-        engine.check_epoch().await.map_err(|error| error.to_string())?;
-        engine.recover_start().await.map_err(|error| error.to_string())?;
         self.engine = Some(engine);
         Ok(())
     }
@@ -172,6 +210,9 @@ impl World {
     fn config_text(&self) -> String {
         let folder = self.folder.path().display();
         let mut text = format!("[state]\npath = \"{folder}/state.db\"\n");
+        if let Some(epoch) = &self.epoch {
+            text += &format!("epoch = \"{}\"\n", epoch.display());
+        }
         for ((name, actor), served) in SIDES.iter().zip(&self.cast).zip(&self.served) {
             let token = self.folder.path().join(format!("{name}.token"));
             std::fs::write(&token, actor.token()).expect("the token is stored");
@@ -186,6 +227,7 @@ impl World {
                 ))
             );
         }
+        text += &self.setup.before;
         text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.setup.sync.join("\n"));
         for (name, actor) in SIDES.iter().zip(&self.cast) {
             let lines = self.setup.sides.get(*name).map(|lines| lines.join("\n")).unwrap_or_default();
@@ -195,7 +237,9 @@ impl World {
             text += &format!("[sync.fields.{field}]\n{options}\n");
             for (name, actor) in SIDES.iter().zip(&self.cast) {
                 let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
-                if !has_own {
+                let lacks =
+                    self.setup.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
+                if !has_own && !lacks {
                     text += &format!("{name} = \"{}\"\n", actor.path(field));
                 }
             }
@@ -203,7 +247,27 @@ impl World {
         if !self.setup.guard.is_empty() {
             text += &format!("[sync.guard]\n{}\n", self.setup.guard.join("\n"));
         }
-        text + &self.setup.more
+        text
+    }
+
+    /// Stops the program and copies its state file.
+    pub fn copy_state(&mut self, to: &Path) {
+        self.engine = None;
+        let state = rusqlite::Connection::open(self.folder.path().join("state.db")).expect("the state file");
+        state.execute("VACUUM INTO ?1", [to.display().to_string()]).expect("a copy");
+        drop(state);
+        let setup = self.setup.clone();
+        self.try_start(setup).expect("the program starts again");
+    }
+
+    /// Stops the program and puts an old copy in the place of its state file.
+    pub fn restore_state(&mut self, from: &Path) {
+        self.engine = None;
+        for name in ["state.db-wal", "state.db-shm"] {
+            // They are gone when the file was closed cleanly.
+            let _ = std::fs::remove_file(self.folder.path().join(name));
+        }
+        std::fs::copy(from, self.folder.path().join("state.db")).expect("the copy is put back");
     }
 
     /// The engine.
@@ -227,7 +291,12 @@ impl World {
     /// Somebody enters an order on a side: number, amount, memo. Gives its id there.
     pub fn add(&self, side: &str, number: &str, amount: &str, memo: &str) -> String {
         let text = |text: &str| Value::from(text);
-        self.on(side).add(&[("order_no", text(number)), ("amount", text(amount)), ("memo", text(memo))])
+        self.on(side).add(&[
+            ("order_no", text(number)),
+            ("amount", text(amount)),
+            ("memo", text(memo)),
+            ("ship_date", text("2031-01-31T00:00:00.000Z")),
+        ])
     }
 
     /// Somebody edits a field of an order on a side, ten seconds after whatever happened last.
@@ -296,7 +365,7 @@ impl World {
         let mut world = World::new(setup).await;
         world.add("erp", "SO-1", "12500", "hello");
         world.plan_and_accept().await;
-        world.expect("SO-1", "memo", "hello");
+        world.expect("SO-1", "amount", "12500");
         world
     }
 

@@ -220,6 +220,11 @@ impl World {
         records
     }
 
+    /// The records with that text in a field, whoever may see them, by id.
+    pub fn list_any_where(&self, entity: &str, field: &str, value: &str) -> Vec<(String, Arc<Value>)> {
+        self.store.list_where(entity, field, value)
+    }
+
     /// Makes `list_where` quick for a field.
     pub fn index(&mut self, entity: &str, field: &str) {
         self.store.index(entity, field);

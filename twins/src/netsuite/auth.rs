@@ -3,8 +3,12 @@
 //! Tokens are records of the entity `tokens` and what an administrator set up is in `credentials`, so that a
 //! test can read, expire or delete both like any other record.
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
+};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -72,7 +76,7 @@ pub(super) fn grant(world: &mut World, request: &Request) -> Answer {
 
 /// The client that an assertion speaks for, when everything in it is as it must be.
 ///
-/// The signature is only looked at for its presence: what a wrong key does can be had with the fault `status`.
+/// The signature is verified when the credential has a public key; else it only has to be there.
 fn asserted_client(world: &World, assertion: &str) -> Option<String> {
     let mut parts = assertion.split('.');
     let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -90,6 +94,16 @@ fn asserted_client(world: &World, assertion: &str) -> Option<String> {
     if text(&known, "certificate") != text(&header, "kid") {
         return None;
     }
+    let public_key = text(&known, "public_key");
+    if !public_key.is_empty() {
+        let (signed, _) = assertion.rsplit_once('.')?;
+        verify(
+            text(&header, "alg"),
+            public_key,
+            signed.as_bytes(),
+            &URL_SAFE_NO_PAD.decode(signature).ok()?,
+        )?;
+    }
     let scope_is_right = match claims.get("scope")? {
         Value::String(scope) => scope.split([' ', ',']).any(|scope| scope == "rest_webservices"),
         Value::Array(scopes) => scopes.iter().any(|scope| scope == "rest_webservices"),
@@ -101,4 +115,21 @@ fn asserted_client(world: &World, assertion: &str) -> Option<String> {
         issued <= now.saturating_add(LEEWAY) && expires > now && expires.saturating_sub(issued) <= HOUR;
     let for_us = text(&claims, "aud").ends_with(TOKEN_PATH);
     (scope_is_right && in_time && for_us).then(|| client.to_owned())
+}
+
+/// Verifies a signature with a public key in PEM (`BEGIN PUBLIC KEY`); `None` when it is wrong.
+fn verify(algorithm: &str, public_key: &str, signed: &[u8], signature: &[u8]) -> Option<()> {
+    let algorithm: &'static dyn VerificationAlgorithm = match algorithm {
+        "PS256" => &RSA_PSS_2048_8192_SHA256,
+        "PS384" => &RSA_PSS_2048_8192_SHA384,
+        "PS512" => &RSA_PSS_2048_8192_SHA512,
+        "ES256" => &ECDSA_P256_SHA256_FIXED,
+        "ES384" => &ECDSA_P384_SHA384_FIXED,
+        "ES512" => &ECDSA_P521_SHA512_FIXED,
+        _ => return None,
+    };
+    let base64: String =
+        public_key.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    let key = UnparsedPublicKey::new(algorithm, STANDARD.decode(base64).ok()?);
+    key.verify(signed, signature).ok()
 }

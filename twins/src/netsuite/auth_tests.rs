@@ -1,6 +1,9 @@
 //! Who is let in: the client-credentials grant with an assertion, bearer tokens, signed requests.
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::SignedDuration;
@@ -22,7 +25,10 @@ fn twin() -> NetsuiteTwin {
 
 fn ask(twin: &NetsuiteTwin, header: &Value, claims: &Value) -> Answer {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let jwt = format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([7_u8; 64]));
+    send(twin, &format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([7_u8; 64])))
+}
+
+fn send(twin: &NetsuiteTwin, jwt: &str) -> Answer {
     let form = format!(
         "grant_type=client_credentials&client_assertion_type={}&client_assertion={jwt}",
         encode("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
@@ -156,4 +162,21 @@ fn the_base_string_is_that_of_the_standard() {
         base_string(&request, &parameters),
         "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D%26oauth_nonce%3D7d8f3e4a"
     );
+}
+
+#[test]
+fn an_assertion_is_verified_when_the_key_of_the_certificate_is_known() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let public: Vec<u8> = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap().as_ref().to_vec();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(public));
+    let twin = NetsuiteTwin::sales_orders().public_key(&pem).build();
+    twin.hub.world().set_now(jiff::Timestamp::from_second(NOW).unwrap());
+    let (mut header, claims) = good(&twin);
+    header["alg"] = json!("ES256");
+    assert_eq!(ask(&twin, &header, &claims).status, 401, "a signature of nobody");
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&claims));
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    let jwt = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    assert_eq!(send(&twin, &jwt).status, 200);
 }

@@ -49,6 +49,7 @@ pub struct Builder {
     world: World,
     schema: Schema,
     settings: Map<String, Value>,
+    public_key: String,
 }
 
 impl Builder {
@@ -70,9 +71,21 @@ impl Builder {
         self.setting("zone", json!(name))
     }
 
+    /// The same with the public key of the certificate (`BEGIN PUBLIC KEY` in PEM), with which assertions are
+    /// verified from then on.
+    pub fn public_key(mut self, pem: &str) -> Builder {
+        pem.clone_into(&mut self.public_key);
+        self
+    }
+
     /// The twin.
     pub fn build(self) -> NetsuiteTwin {
-        let Builder { mut world, schema, settings } = self;
+        let Builder { mut world, schema, settings, public_key } = self;
+        for record in &schema.types {
+            for field in record.fields.iter().filter(|field| field.unique) {
+                world.index(&record.name, &field.name);
+            }
+        }
         let mut seed = |entity: &str, id: &str, record: Value| {
             world.save(Save { actor: SEED, kind: "create", entity, id, record });
         };
@@ -80,7 +93,11 @@ impl Builder {
         let token = "netsuite-twin-bearer-token".to_owned();
         seed("tokens", &token, json!({"actor": "integration:seeded"}));
         let (client_id, certificate) = ("twin-client-id".to_owned(), "twin-certificate-id".to_owned());
-        seed("credentials", &client_id, json!({"kind": "client", "certificate": certificate}));
+        seed(
+            "credentials",
+            &client_id,
+            json!({"kind": "client", "certificate": certificate, "public_key": public_key}),
+        );
         let signed = SignedToken {
             account: "123456_SB1".to_owned(),
             consumer_key: "twin-consumer-key".to_owned(),
@@ -110,7 +127,12 @@ impl NetsuiteTwin {
 
     /// The same with ids from another seed.
     pub fn builder_with_seed(seed: u64) -> Builder {
-        Builder { world: World::new(seed), schema: Schema::default(), settings: Map::new() }
+        Builder {
+            world: World::new(seed),
+            schema: Schema::default(),
+            settings: Map::new(),
+            public_key: String::new(),
+        }
     }
 
     /// A builder with customers, stock items and sales orders.

@@ -59,10 +59,9 @@ pub(super) fn check(world: &World, of_type: &RecordSeed, id: &str, record: &Valu
             return Err(user_error(&detail, Some(&field.name)));
         }
         let (true, Some(value)) = (field.unique, value) else { continue };
-        let is_taken = |(other, held): &(String, std::sync::Arc<Value>)| {
-            other != id && held.get(&field.name) == Some(value)
-        };
-        if world.list_any(&of_type.name).iter().any(is_taken) {
+        let wanted = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let holders = world.list_any_where(&of_type.name, &field.name, &wanted);
+        if holders.iter().any(|(other, _)| other != id) {
             let detail =
                 format!("This record already exists: another {} has the same {}.", of_type.name, field.name);
             return Err(error(400, "DUP_ENTITY", &detail, Some(&field.name)));
@@ -172,8 +171,8 @@ pub(super) fn by_external_id(world: &World, of_type: &RecordSeed, external: &str
     if external.is_empty() {
         return None;
     }
-    let records = world.list_any(&of_type.name).into_iter();
-    records.filter(|(_, record)| text(record, EXTERNAL_ID) == external).map(|(id, _)| id).next()
+    let holders = world.list_any_where(&of_type.name, EXTERNAL_ID, external);
+    holders.into_iter().map(|(id, _)| id).next()
 }
 
 /// What stands for a record where only one line is shown.
