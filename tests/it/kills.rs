@@ -28,7 +28,10 @@ struct Dice(u64);
 
 impl Dice {
     fn new() -> Dice {
-        let seed = std::env::var("TALLYSYNC_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_121);
+        let seed = std::env::var("TALLYSYNC_TEST_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(20_261_121);
         println!("TALLYSYNC_TEST_SEED={seed}");
         Dice(seed)
     }
@@ -215,7 +218,8 @@ impl Trial {
     /// The kills were no pinpricks: requests were under way, and their outcome was found out by looking.
     fn assert_it_was_hit(&self) {
         let count = |condition: &str| -> u32 {
-            let counted = self.site.ask(&format!("SELECT count(DISTINCT write) FROM audit WHERE {condition}"));
+            let counted =
+                self.site.ask(&format!("SELECT count(DISTINCT write) FROM audit WHERE {condition}"));
             counted[0].parse().expect("a number")
         };
         for (what, condition) in [
@@ -238,7 +242,13 @@ impl Trial {
         }
         for (side, actor) in SIDES.iter().zip(&self.site.cast) {
             assert_eq!(actor.ids().len(), self.orders.len(), "records in {side}");
-            let launches = actor.hub().world().history().iter().filter(|e| e.kind == "launch" && e.entity == "runs").count();
+            let launches = actor
+                .hub()
+                .world()
+                .history()
+                .iter()
+                .filter(|e| e.kind == "launch" && e.entity == "runs")
+                .count();
             let most = if *side == "erp" { 0 } else { self.orders.len() };
             assert!(launches <= most.max(self.orders.len()), "{launches} launches in {side}");
         }
@@ -254,13 +264,17 @@ impl Trial {
         let ((entity, pointer), id) = (actor.place(field), self.site.id(side, number));
         let world = actor.hub().world();
         let events: Vec<_> = world.history_of(entity, &id).collect();
-        let shows = |event: &twins::kit::Event| event.after.pointer(&pointer).and_then(|it| it.as_str()) == Some(value);
+        let shows = |event: &twins::kit::Event| {
+            event.after.pointer(&pointer).and_then(|it| it.as_str()) == Some(value)
+        };
         let Some(edit) = events.iter().position(|event| shows(event)) else { return false };
         let Some(overwrite) = events[edit..].iter().find(|event| !shows(event)) else { return false };
         let read = world
             .requests()
             .iter()
-            .filter(|request| request.kind == "runs.get" && request.target.contains(&id) && request.at <= overwrite.at)
+            .filter(|request| {
+                request.kind == "runs.get" && request.target.contains(&id) && request.at <= overwrite.at
+            })
             .map(|request| request.at)
             .max();
         !overwrite.actor.starts_with("person") && read.is_some_and(|read| read <= events[edit].at)
@@ -277,7 +291,8 @@ impl Trial {
             for event in world.history_of(entity, &id) {
                 let value = event.after.pointer(&pointer).cloned();
                 if value != shown {
-                    lines.push(format!("{} {side}: {} by {} -> {value:?}", event.at, event.kind, event.actor));
+                    lines
+                        .push(format!("{} {side}: {} by {} -> {value:?}", event.at, event.kind, event.actor));
                     shown = value;
                 }
             }
@@ -318,7 +333,10 @@ impl Trial {
                     if shown[place] == *value {
                         continue;
                     }
-                    assert!(field != "amount", "the only editor of {field} of {number} wrote {value}: {shown:?}");
+                    assert!(
+                        field != "amount",
+                        "the only editor of {field} of {number} wrote {value}: {shown:?}"
+                    );
                     let displaced = self.site.ask(&format!(
                         "SELECT a.id FROM audit a JOIN link l ON l.id = a.link WHERE a.system = '{side}' AND a.event = 'sent' \
                          AND a.field = '{field}' AND l.title = '{number}' AND a.before = json_quote('{value}')"
@@ -335,8 +353,15 @@ impl Trial {
                 }
             }
         }
-        println!("{} edits, {} orders, {frozen} questions open, {in_window} edits in a write's window", self.edits, self.orders.len());
-        assert!(in_window <= 5, "the window between read and write is too wide: {in_window} edits fell into it");
+        println!(
+            "{} edits, {} orders, {frozen} questions open, {in_window} edits in a write's window",
+            self.edits,
+            self.orders.len()
+        );
+        assert!(
+            in_window <= 5,
+            "the window between read and write is too wide: {in_window} edits fell into it"
+        );
     }
 }
 
@@ -350,7 +375,9 @@ fn killed_two_hundred_times_nothing_is_lost_doubled_or_damaged() {
     while trial.kills < EARLY_KILLS {
         let words: &[&str] = if trial.dice.one_in(3) { &["plan"] } else { &["accept", "--all", "--yes"] };
         let command = Tallysync::inside(trial.site.path()).args(words.iter().copied());
-        if !trial.kill_one(command) && !trial.site.ask("SELECT name FROM sync WHERE accepted_at IS NOT NULL").is_empty() {
+        if !trial.kill_one(command)
+            && !trial.site.ask("SELECT name FROM sync WHERE accepted_at IS NOT NULL").is_empty()
+        {
             break;
         }
     }

@@ -129,14 +129,9 @@ fn a_new_config_is_taken_or_refused_with_every_reason() {
 fn a_config_that_means_something_else_writes_nothing_until_accepted() {
     let site = Site::with_order();
     let mut daemon = daemon(&site);
-<<<<<<< HEAD
-    site.write_config("schedule = \"* * * * *\"\nsettle = \"0s\"\nconflict = \"oldest\"\nwhere = \"memo != 'secret'\"");
-=======
     site.write_config(
         "schedule = \"* * * * *\"\nsettle = \"0s\"\nconflict = \"oldest\"\nwhere = \"memo != 'secret'\"",
     );
-    site.edit("erp", "SO-1", "memo", "after the change");
->>>>>>> main
     daemon.signal("HUP");
     daemon.await_output("means something else than was accepted");
     stop(daemon);
