@@ -182,7 +182,8 @@ impl Trial {
         let killed = ended.status.signal() == Some(9);
         let told = ended.stderr.contains("panicked") || ended.stderr.contains("damaged");
         assert!(!told, "the program is confused: {}", ended.stderr);
-        assert!(killed || ended.status.code() == Some(0) || ended.status.code() == Some(1), "{ended:?}");
+        // A plan that found changes ends with 3.
+        assert!(killed || matches!(ended.status.code(), Some(0 | 1 | 3)), "{ended:?}");
         self.kills += u32::from(killed);
         killed
     }
@@ -214,6 +215,24 @@ impl Trial {
         crate::support::eventually("quiet after the last kill", Duration::from_secs(90), quiet);
     }
 
+    /// The kills were no pinpricks: requests were under way, and their outcome was found out by looking.
+    fn assert_it_was_hit(&self) {
+        let count = |condition: &str| -> u32 {
+            let counted =
+                self.site.ask(&format!("SELECT count(DISTINCT write) FROM audit WHERE {condition}"));
+            counted[0].parse().expect("a number")
+        };
+        for (what, condition) in [
+            ("creates of unknown outcome", "event = 'unknown' AND op = 'create'"),
+            ("updates of unknown outcome", "event = 'unknown' AND op = 'update'"),
+            ("found to have taken effect", "event = 'found'"),
+            ("found not to have taken effect", "event = 'not-applied'"),
+        ] {
+            println!("{what}: {}", count(condition));
+            assert!(count(condition) >= 3, "too few writes were hit: {what}: {}", count(condition));
+        }
+    }
+
     fn assert_one_record_each(&self) {
         for number in &self.orders {
             for side in SIDES {
@@ -237,10 +256,68 @@ impl Trial {
         assert_eq!(links, [self.orders.len().to_string()]);
     }
 
+    /// Tallyfy has no conditional writes: an edit between our last read and the effect of our write cannot be seen
+    /// by any client (docs/guarantees.md). Proven here from the twin's own account: the read that the overwriting
+    /// request was based on came before the edit.
+    fn fell_into_the_window(&self, number: &str, field: &str, side: &str, value: &str) -> bool {
+        let actor = self.site.on(side);
+        let ((entity, pointer), id) = (actor.place(field), self.site.id(side, number));
+        let world = actor.hub().world();
+        let events: Vec<_> = world.history_of(entity, &id).collect();
+        let shows = |event: &twins::kit::Event| {
+            event.after.pointer(&pointer).and_then(|it| it.as_str()) == Some(value)
+        };
+        let Some(edit) = events.iter().position(|event| shows(event)) else { return false };
+        let Some(overwrite) = events[edit..].iter().find(|event| !shows(event)) else { return false };
+        let read = world
+            .requests()
+            .iter()
+            .filter(|request| {
+                request.kind == "runs.get" && request.target.contains(&id) && request.at <= overwrite.at
+            })
+            .map(|request| request.at)
+            .max();
+        !overwrite.actor.starts_with("person") && read.is_some_and(|read| read <= events[edit].at)
+    }
+
+    /// Everything that is known about a field, for the person who must explain a failure.
+    fn story(&self, number: &str, field: &str) -> String {
+        let mut lines = Vec::new();
+        for side in SIDES {
+            let actor = self.site.on(side);
+            let ((entity, pointer), id) = (actor.place(field), self.site.id(side, number));
+            let world = actor.hub().world();
+            let mut shown = None;
+            for event in world.history_of(entity, &id) {
+                let value = event.after.pointer(&pointer).cloned();
+                if value != shown {
+                    lines
+                        .push(format!("{} {side}: {} by {} -> {value:?}", event.at, event.kind, event.actor));
+                    shown = value;
+                }
+            }
+        }
+        lines.extend(self.site.ask(&format!(
+            "SELECT a.at || ' audit ' || a.system || ' ' || a.write || ' ' || a.event || ' ' || coalesce(a.before, '') || ' -> ' \
+             || coalesce(a.after, '') || ': ' || a.reason FROM audit a JOIN link l ON l.id = a.link \
+             WHERE a.field = '{field}' AND l.title = '{number}'"
+        )));
+        lines.extend(self.site.ask(&format!(
+            "SELECT c.at || ' change ' || c.cause || ' ' || m.side || ' ' || coalesce(c.fields, c.kind) FROM change c \
+             JOIN member m ON m.rid = c.rid AND m.stream = c.stream JOIN link l ON l.id = m.link WHERE l.title = '{number}'"
+        )));
+        lines.extend(self.site.ask(&format!(
+            "SELECT c.opened_at || ' conflict ' || c.state || ' ' || c.candidates || ' ' || c.why || ' ' || coalesce(c.closed_at || c.resolution, '') \
+             FROM conflict c JOIN link l ON l.id = c.link WHERE l.title = '{number}' AND c.unit = '{field}'"
+        )));
+        lines.sort();
+        lines.join("\n")
+    }
+
     /// Whoever edited last on a side sees that value everywhere, or it was displaced by a write that kept it, or
     /// a question about it is open.
     fn assert_no_edit_lost(&self) {
-        let mut frozen = 0;
+        let (mut frozen, mut in_window) = (0, 0);
         for number in &self.orders {
             for field in ["memo", "amount", "labels"] {
                 let shown = SIDES.map(|side| self.site.shows(side, number, field));
@@ -264,14 +341,27 @@ impl Trial {
                         "SELECT a.id FROM audit a JOIN link l ON l.id = a.link WHERE a.system = '{side}' AND a.event = 'sent' \
                          AND a.field = '{field}' AND l.title = '{number}' AND a.before = json_quote('{value}')"
                     ));
+                    if displaced.is_empty() && self.fell_into_the_window(number, field, side, value) {
+                        in_window += 1;
+                        continue;
+                    }
                     assert!(
                         !displaced.is_empty(),
-                        "{value:?} in {field} of {number} is gone without a trace: {shown:?}"
+                        "{value:?} in {field} of {number} is gone from {side} without a trace: {shown:?}\n{}",
+                        self.story(number, field)
                     );
                 }
             }
         }
-        println!("{} edits, {} orders, {frozen} questions open", self.edits, self.orders.len());
+        println!(
+            "{} edits, {} orders, {frozen} questions open, {in_window} edits in a write's window",
+            self.edits,
+            self.orders.len()
+        );
+        assert!(
+            in_window <= 5,
+            "the window between read and write is too wide: {in_window} edits fell into it"
+        );
     }
 }
 
@@ -301,6 +391,7 @@ fn killed_two_hundred_times_nothing_is_lost_doubled_or_damaged() {
     );
     trial.settle();
     trial.site.assert_sound();
+    trial.assert_it_was_hit();
     trial.assert_one_record_each();
     trial.assert_no_edit_lost();
     let before = trial.site.writes();

@@ -132,10 +132,12 @@ fn a_config_that_means_something_else_writes_nothing_until_accepted() {
     site.write_config(
         "schedule = \"* * * * *\"\nsettle = \"0s\"\nconflict = \"oldest\"\nwhere = \"memo != 'secret'\"",
     );
-    site.edit("erp", "SO-1", "memo", "after the change");
     daemon.signal("HUP");
     daemon.await_output("means something else than was accepted");
     stop(daemon);
+    site.edit("erp", "SO-1", "memo", "after the change");
+    let idle = site.tallysync(["sync"]).succeed();
+    assert!(idle.contains("tallysync accept orders"), "{idle}");
     assert_eq!(site.shows("crm", "SO-1", "memo"), "hello");
     let status = site.tallysync(["status", "--check"]).run().expect_code(4);
     assert!(status.stdout.contains("tallysync accept orders"), "{}", status.stdout);

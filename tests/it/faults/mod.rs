@@ -9,6 +9,7 @@ mod records;
 pub mod site;
 mod state_file;
 mod throttling;
+mod vendors;
 mod writes;
 
 use tallysync::engine::pass::{PassOptions, PassReport};
