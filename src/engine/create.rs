@@ -198,11 +198,34 @@ fn seed_bases(
             })
             .collect();
         if let Some(base) = base {
-            super::reconcile::save_base(ctx, store, &view, unit, side, &base, 0)?;
+            super::reconcile::save_base(
+                ctx,
+                store,
+                &view,
+                unit,
+                side,
+                &base,
+                stands_for(ctx, &view, write, unit),
+            )?;
         }
     }
     account(ctx, store, write, side, record, proven)?;
     Ok(())
+}
+
+/// Where nothing was agreed to be said, a default of the config or of the system stands for that nothing: it is
+/// never compared, and never blanked.
+fn stands_for(ctx: &Context, view: &LinkView, write: &Write, unit: &crate::core::spec::Unit) -> u64 {
+    let mut number = 0;
+    for field in unit.fields.iter().filter_map(|ix| ctx.spec.fields.get(*ix)) {
+        let Some(agreed) = view.agreed.get(&field.name) else { return 0 };
+        let blank = Value::from_stored(&field.kind, &agreed.value).is_none_or(|value| value.is_blank());
+        if !blank || write.fields.contains_key(&field.name) {
+            return 0;
+        }
+        number = number.max(agreed.number);
+    }
+    number
 }
 
 fn wanted(ctx: &Context, store: &Store, side: SideIx, write: &Write) -> StoreResult<Wanted> {

@@ -8,6 +8,7 @@ mod conflicts;
 mod deleting;
 mod guarding;
 mod linking;
+mod lost;
 mod quiet;
 mod references;
 mod scope;

@@ -107,3 +107,56 @@ async fn many_orders_enter_at_once() {
     }
     world.assert_converged().await;
 }
+
+#[tokio::test]
+async fn the_verdict_of_the_approval_is_told_to_the_others() {
+    use crate::support::cast::Actor;
+    use twins::kit::Edit;
+    let approval = "owner = \"tallyfy\"\nerp = \"custbody_approval\"\ncrm = \"Approval__c\"\n\
+        tallyfy = { path = \"tasks.management-approval.approved\", values = { true = \"approved\", false = \"rejected\" } }";
+    let mut world = World::shipped_with_order(Setup::default().field("approval", approval)).await;
+    let Actor::Tallyfy(twin) = world.on("tallyfy") else { panic!("Tallyfy plays itself") };
+    let run = world.id("tallyfy", "SO-1");
+    let review = twin.task_id(&run, "Finance review").expect("the first step");
+    let verdict = twin.task_id(&run, "Management approval").expect("the second step");
+    let complete = |task: &str, with: serde_json::Value| {
+        let mut with = with;
+        with["task_id"] = task.into();
+        twin.hub
+            .person(Edit::Action { name: "complete-task".into(), with })
+            .expect("a person completes the task");
+    };
+    complete(&review, serde_json::json!({}));
+    complete(&verdict, serde_json::json!({"is_approved": true}));
+    world.pass().await;
+    let shown = |side: &str, name: &str| {
+        let actor = world.on(side);
+        let id = world.id(side, "SO-1");
+        let record = actor.hub().world().get_any(actor.entity(), &id).expect("the order");
+        record.get(name).cloned().unwrap_or_default()
+    };
+    assert_eq!(shown("erp", "custbody_approval"), "approved");
+    assert_eq!(shown("crm", "Approval__c"), "approved");
+    world.count_anew();
+    world.assert_quiet(3).await;
+}
+
+#[tokio::test]
+async fn a_field_that_the_order_lacks_keeps_the_default_of_the_create() {
+    let mut world = World::shipped(Setup::default()).await;
+    world.on("erp").add(&[
+        ("order_no", "SO-1".into()),
+        ("amount", "5".into()),
+        ("memo", "no date yet".into()),
+    ]);
+    world.plan_and_accept().await;
+    world.expect("SO-1", "memo", "no date yet");
+    assert_eq!(world.shows("erp", "SO-1", "ship_date"), "", "a default is sent, never compared");
+    assert_eq!(world.shows("crm", "SO-1", "ship_date"), "2031-12-31");
+    world.assert_quiet(3).await;
+    assert!(world.problems().await.is_empty(), "{:?}", world.problems().await);
+    world.edit("erp", "SO-1", "ship_date", "2031-05-05");
+    world.pass().await;
+    world.expect("SO-1", "ship_date", "2031-05-05");
+    world.assert_converged().await;
+}
