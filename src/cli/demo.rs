@@ -15,6 +15,8 @@ use serde_json::json;
 use people::People;
 use stage::Stage;
 
+use crate::store::read::QUESTIONS;
+
 /// Runs the demo in `dir` (made if needed; default `tallysync-demo`). With `keep`, the stand-ins and a daemon
 /// go on running to play with, until Ctrl-C.
 ///
@@ -137,12 +139,7 @@ fn ending(stage: &Stage) {
     let state = stage.state().display().to_string();
     stage.title("The state file");
     stage.say(&format!("Everything is in {state}. Ask it:"));
-    for question in [
-        "SELECT * FROM status",
-        "SELECT side, record, document FROM linked_records WHERE title = 'SO-1001'",
-        "SELECT at, event, side, before, after FROM why WHERE title = 'SO-1002' AND field = 'memo' ORDER BY at",
-        "SELECT seq, at, system, kind, fields FROM recent_changes LIMIT 10",
-    ] {
+    for question in QUESTIONS {
         println!("  sqlite3 -box {state} \"{question}\"");
     }
 }

@@ -6,6 +6,14 @@ use serde_json::{Map, Value as Json};
 
 use super::{Result, Store};
 
+/// What a person may ask the state file of the demo with `sqlite3` alone.
+pub const QUESTIONS: [&str; 4] = [
+    "SELECT * FROM status",
+    "SELECT side, record, document FROM linked_records WHERE title = 'SO-1001'",
+    "SELECT at, event, side, before, after FROM why WHERE title = 'SO-1002' AND field = 'memo' ORDER BY at",
+    "SELECT seq, at, system, kind, fields FROM recent_changes LIMIT 10",
+];
+
 /// One row: column name -> value, in the order of the columns.
 pub type Row = Map<String, Json>;
 

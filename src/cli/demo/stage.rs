@@ -169,16 +169,21 @@ impl Stage {
     pub async fn kill_during_launch(&self) -> Result<()> {
         let hub = &self.tallyfy.hub;
         hub.fault(Fault::on("POST", "/runs", Effect::Hold { gate: GATE.to_owned(), when: When::After }));
-        let mut child =
-            self.command(&["sync", "orders"])?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        println!("\n$ tallysync sync orders        # process {}", child.id());
-        let held = hub.gates.wait_until_held(GATE, 1);
-        let reached = tokio::time::timeout(std::time::Duration::from_secs(60), held).await;
-        println!("$ kill -9 {}\n", child.id());
-        child.kill()?;
-        child.wait()?;
+        let mut command = tokio::process::Command::from(self.command(&["sync", "orders"])?);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+        let id = child.id().unwrap_or_default();
+        println!("\n$ tallysync sync orders        # process {id}");
+        let reached = tokio::select! {
+            () = hub.gates.wait_until_held(GATE, 1) => true,
+            ended = child.wait() => {
+                ended?;
+                false
+            }
+        };
+        println!("$ kill -9 {id}\n");
+        child.kill().await?;
         hub.gates.release_all();
-        reached.context("the launch was never sent")?;
+        ensure!(reached, "the launch was never sent");
         Ok(())
     }
 
