@@ -4,6 +4,7 @@
 //! clock, randomness. Decisions are made by `core`; nothing here compares two values on its own.
 
 pub mod accept;
+mod alternating;
 pub mod apply;
 pub mod boot;
 pub mod confirm;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::alternating::freeze_alternating;
 use super::context::Context;
 use super::counterparts::put_creates;
 use super::deletes::{self, Fate};
@@ -20,8 +21,6 @@ use crate::store::{Result, Store};
 
 /// Links decided in one step.
 const STEP: u32 = 200;
-/// A field of a member that was written with two values in turn this often is frozen (P6).
-const ALTERNATIONS: usize = 4;
 
 /// What a step of reconciling did, for reports and plans.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,8 +39,8 @@ pub struct Reconciled {
 
 /// What one side is due: field name -> write, and why.
 #[derive(Default)]
-struct Due {
-    fields: BTreeMap<String, FieldWrite>,
+pub(super) struct Due {
+    pub(super) fields: BTreeMap<String, FieldWrite>,
     reasons: Vec<String>,
     waits: Option<String>,
 }
@@ -348,70 +347,8 @@ fn accounted(unit: &Unit, decision: &Decision, side: SideIx, field: usize) -> Op
     base.get(place).map(Value::stored)
 }
 
-fn side_name(ctx: &Context, side: SideIx) -> String {
+pub(super) fn side_name(ctx: &Context, side: SideIx) -> String {
     ctx.spec.sides.get(side).map(|side| side.name.clone()).unwrap_or_default()
-}
-
-/// P6: a field that is written back and forth is frozen and reported with both values.
-fn freeze_alternating(
-    ctx: &Context,
-    store: &Store,
-    view: &LinkView,
-    side: SideIx,
-    due: &mut Due,
-) -> Result<()> {
-    let since = ctx.now.saturating_sub(jiff::SignedDuration::from_hours(1)).unwrap_or(ctx.now);
-    let name = side_name(ctx, side);
-    let fields: Vec<String> = due.fields.keys().cloned().collect();
-    for field in fields {
-        let Some(write) = due.fields.get(&field) else { continue };
-        let wanted = write.after.to_string();
-        let written = store.last_written(view.link.id, &field, &name, since, 16)?;
-        let Some(other) = alternates(&written, &wanted, &write.before.to_string()) else { continue };
-        let (first, second) = (&wanted, &other);
-        let Some(unit) = ctx.spec.units.iter().find(|unit| {
-            unit.fields.iter().any(|ix| ctx.spec.fields.get(*ix).is_some_and(|spec| spec.name == field))
-        }) else {
-            continue;
-        };
-        let candidate = |value: &str| {
-            let value: serde_json::Value = serde_json::from_str(value).unwrap_or_default();
-            serde_json::json!({ "sides": [], "values": { field.as_str(): value } })
-        };
-        let row = ConflictRow {
-            id: 0,
-            sync: ctx.spec.name.clone(),
-            link: view.link.id,
-            unit: unit.name.clone(),
-            kind: "alternating".into(),
-            state: "open".into(),
-            agreed: None,
-            candidates: serde_json::json!([candidate(first), candidate(second)]),
-            observed: observed(ctx, view, unit).into(),
-            why: format!(
-                "{field} on {name} was written {first} and {second} in turn within the hour: something there sets it back. \
-                 It is frozen until a person decides"
-            ),
-        };
-        store.put_conflict(&row, ctx.now)?;
-        due.fields.remove(&field);
-    }
-    Ok(())
-}
-
-/// The other value, when the side was given `wanted` again and again: in turn with another value, or because
-/// something there keeps setting it back to what it showed.
-fn alternates(written: &[String], wanted: &str, shown: &str) -> Option<String> {
-    if let [first, second, third, fourth, ..] = written
-        && first == third
-        && second == fourth
-        && first != second
-        && second == wanted
-    {
-        return Some(first.clone());
-    }
-    let again = written.iter().filter(|value| *value == wanted).count();
-    (again + 1 >= ALTERNATIONS).then(|| shown.to_owned())
 }
 
 /// Puts the update of one side into the outbox, unless one with the same content stands there already.

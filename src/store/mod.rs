@@ -5,6 +5,7 @@
 //! transaction that its caller opened through [`Store::transact`] or [`Store::rehearse`].
 
 pub mod audit;
+pub mod candidates;
 pub mod conflicts;
 pub mod decisions;
 pub mod handle;
