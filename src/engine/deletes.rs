@@ -41,6 +41,11 @@ pub fn fate(ctx: &Context, store: &Store, view: &LinkView) -> Result<Fate> {
         return Ok(Fate::Lives);
     };
     let why = format!("{} {} is deleted: {evidence}", gone.member.side, gone.member.rid);
+    if view.link.state == "left" {
+        // Outside the scope nothing is written (P10): the link ends, the other records stay.
+        store.end_link(view.link.id, &why, ctx.now)?;
+        return Ok(Fate::Handled(0));
+    }
     let rest: Vec<&MemberView> = view
         .members
         .iter()

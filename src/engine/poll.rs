@@ -211,8 +211,15 @@ impl Engine {
         cursor: Option<String>,
     ) -> Result<Polled> {
         for rid in std::mem::take(&mut absorbed.suspects) {
-            self.read_record(port, &rid, Cause::Read).await?;
-            absorbed.polled.changed += 1;
+            match self.read_record(port, &rid, Cause::Read).await {
+                Ok(_) => absorbed.polled.changed += 1,
+                // One record's trouble delays only itself (P7): its listing text is not remembered, so the next
+                // poll looks at it again.
+                Err(super::EngineError::Failure(failure)) => {
+                    absorbed.polled.unreadable.push(failure.to_string())
+                }
+                Err(other) => return Err(other),
+            }
         }
         if port.capabilities.deletes == DeleteVisibility::Feed {
             self.read_tombstones(port, &mut absorbed.polled).await?;

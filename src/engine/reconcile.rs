@@ -8,7 +8,7 @@ use super::alternating::freeze_alternating;
 use super::context::Context;
 use super::counterparts::put_creates;
 use super::deletes::{self, Fate};
-use super::view::{LinkView, first_record, raw_for};
+use super::view::{LinkView, MemberView, first_record, raw_for};
 use crate::core::identity::key_text;
 use crate::core::merge::{Decision, merge};
 use crate::core::spec::{OnLeave, SideIx, Unit};
@@ -72,6 +72,16 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
         done.blocked.push((id, format!("write {} is not answered for yet", write.id)));
         return Ok(());
     }
+    if let Some(member) = view.members.iter().find(|member| is_foreign(ctx, member)) {
+        let why = format!(
+            "its record {} in {} belongs to another entity or template than the config names now",
+            member.member.rid, member.member.side
+        );
+        store.set_link_state(id, "left", Some(&why))?;
+        supersede(store, &view, |_| true, &why, ctx)?;
+        done.blocked.push((id, why));
+        return Ok(());
+    }
     match deletes::fate(ctx, store, &view)? {
         Fate::Lives => {}
         Fate::Handled(writes) => {
@@ -102,6 +112,11 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
     Ok(())
 }
 
+/// The side reads another stream now: its old record is neither evidence nor a place to write.
+fn is_foreign(ctx: &Context, member: &MemberView) -> bool {
+    ctx.sides.get(member.side).is_none_or(|side| side.stream != member.member.stream)
+}
+
 fn decide<'a>(ctx: &'a Context, view: &LinkView) -> Result<Vec<(&'a Unit, Decision)>> {
     let mut decisions = Vec::with_capacity(ctx.spec.units.len());
     for unit in &ctx.spec.units {
@@ -125,7 +140,10 @@ fn stays_in_scope(
     decisions: &[(&Unit, Decision)],
     done: &mut Reconciled,
 ) -> Result<bool> {
-    let Some(scope) = &ctx.scope else { return Ok(true) };
+    let Some(scope) = &ctx.scope else {
+        enter(store, view)?;
+        return Ok(true);
+    };
     let mut values = view.agreed_values(ctx);
     for (unit, decision) in decisions {
         let Some(agreed) = &decision.agreed else { continue };
@@ -135,19 +153,16 @@ fn stays_in_scope(
             }
         }
     }
-    let left = match scope.condition(&ctx.scope_of(&values, first_record(view))) {
-        Ok(true) => None,
-        Ok(false) => Some("the condition `where` does not hold any more".to_owned()),
-        Err(error) => Some(format!("the condition `where` cannot be decided: {error}")),
-    };
-    let Some(why) = left else {
-        if view.link.state == "left" {
-            store.set_link_state(view.link.id, "live", None)?;
-            view.link.state = "live".into();
+    let (why, on_leave) = match scope.condition(&ctx.scope_of(&values, first_record(view))) {
+        Ok(true) => {
+            enter(store, view)?;
+            return Ok(true);
         }
-        return Ok(true);
+        Ok(false) => ("the condition `where` does not hold any more".to_owned(), ctx.spec.on_leave),
+        // What cannot be decided is no reason to end or delete anything.
+        Err(error) => (format!("the condition `where` cannot be decided: {error}"), OnLeave::Freeze),
     };
-    match ctx.spec.on_leave {
+    match on_leave {
         OnLeave::Unlink => store.end_link(view.link.id, &format!("left the scope: {why}"), ctx.now)?,
         OnLeave::Delete => done.writes += deletes::leave(ctx, store, view, &why)?,
         OnLeave::Freeze => {
@@ -156,6 +171,15 @@ fn stays_in_scope(
         }
     }
     Ok(false)
+}
+
+/// A link that was outside is back in scope, with its old bases.
+fn enter(store: &Store, view: &mut LinkView) -> Result<()> {
+    if view.link.state == "left" {
+        store.set_link_state(view.link.id, "live", None)?;
+        view.link.state = "live".into();
+    }
+    Ok(())
 }
 
 fn save(ctx: &Context, store: &Store, view: &mut LinkView, unit: &Unit, decision: &Decision) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::poll::Polled;
-use super::{Engine, Port, Result};
+use super::{Engine, EngineError, Port, Result};
 use crate::connector::api::Lookup;
 use crate::store::mirror::{Cause, RecordState, Sweep};
 
@@ -120,11 +120,19 @@ impl Engine {
         let cheap = absent.len() <= LOOK_UP;
         let mut still_absent = Vec::new();
         for (id, rid, _) in absent {
-            let lookup = if cheap { Some(self.read_record(port, &rid, Cause::Read).await?) } else { None };
-            match lookup {
-                // It is there: the listing lied, or it moved while we read.
-                Some(Lookup::Found(_)) | Some(Lookup::Gone { .. }) => {}
-                Some(Lookup::Missing(_)) | None => still_absent.push((id, rid)),
+            if !cheap {
+                still_absent.push((id, rid));
+                continue;
+            }
+            match self.read_record(port, &rid, Cause::Read).await {
+                // It is there: the listing lied, or it moved while we read. Or it is proven gone already.
+                Ok(Lookup::Found(_) | Lookup::Gone { .. }) => {}
+                Ok(Lookup::Missing(_)) => still_absent.push((id, rid)),
+                // Not found out: not counted, and nobody else's trouble (P7).
+                Err(EngineError::Failure(failure)) => {
+                    tracing::warn!(record = %rid, "an absent record could not be looked up: {failure}");
+                }
+                Err(other) => return Err(other),
             }
         }
         Ok(still_absent)

@@ -97,3 +97,38 @@ async fn an_edit_elsewhere_cannot_pull_an_owned_field_out_of_the_scope() {
     world.expect("SO-1", "amount", "12500");
     world.assert_converged().await;
 }
+
+#[tokio::test]
+async fn a_condition_that_cannot_be_decided_ends_nothing() {
+    let setup = Setup::default().sync("where = \"memo | int > 0\"").sync("on_leave = \"unlink\"");
+    let mut world = World::new(setup).await;
+    world.add("erp", "SO-1", "100", "7");
+    world.plan_and_accept().await;
+    assert_eq!(world.links().await["SO-1"], "live");
+    world.count_anew();
+    world.edit("erp", "SO-1", "memo", "not a number");
+    world.pass().await;
+    assert_eq!(world.links().await["SO-1"], "left", "frozen, not unlinked");
+    assert_eq!(world.writes(), [0, 0, 0]);
+    world.edit("erp", "SO-1", "memo", "8");
+    world.pass().await;
+    assert_eq!(world.links().await["SO-1"], "live");
+    world.assert_converged().await;
+}
+
+#[tokio::test]
+async fn a_delete_outside_the_scope_writes_nothing() {
+    let setup = large_orders().side("tallyfy", "on_delete = \"archive\"");
+    let mut world = World::shipped_with_order(setup).await;
+    let (order, run) = (world.id("erp", "SO-1"), world.id("tallyfy", "SO-1"));
+    world.edit("erp", "SO-1", "amount", "50");
+    world.pass().await;
+    world.count_anew();
+    world.on("erp").delete(&order);
+    world.later(300);
+    world.sweep().await;
+    world.pass().await;
+    assert_eq!(world.writes(), [0, 0, 0]);
+    assert!(!world.on("tallyfy").is_archived(&run));
+    assert!(world.links().await.get("SO-1").is_none_or(|state| state == "ended"), "the link ends");
+}
