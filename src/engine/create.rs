@@ -185,6 +185,13 @@ fn seed_bases(
     let Some(view) = LinkView::load(ctx, store, write.link)? else { return Ok(()) };
     let seen = super::view::seen_of(ctx, store, side, record)?;
     for unit in &ctx.spec.units {
+        let sent = |ix: &usize| ctx.spec.fields.get(*ix).is_some_and(|f| write.fields.contains_key(&f.name));
+        let says = |ix: &usize| matches!(seen.get(*ix), Some(crate::core::value::Seen::Value(value)) if !value.is_blank());
+        if !proven && !unit.fields.iter().any(sent) && unit.fields.iter().any(says) {
+            // A default of the system or an edit of a person, nobody can tell: without a base, it is compared
+            // with the other sides like a record that is met for the first time.
+            continue;
+        }
         let base: Option<Vec<Value>> = unit
             .fields
             .iter()

@@ -326,7 +326,11 @@ impl Trial {
                      AND l.title = '{number}'"
                 ));
                 let equal = shown.iter().all(|value| *value == shown[0]);
-                assert!(equal || (!asked.is_empty() && field == "labels"), "{field} of {number}: {shown:?}");
+                assert!(
+                    equal || (!asked.is_empty() && field == "labels"),
+                    "{field} of {number}: {shown:?}\n{}",
+                    self.story(number, field)
+                );
                 frozen += usize::from(!asked.is_empty());
                 for (place, side) in SIDES.iter().enumerate() {
                     let Some(value) = self.last.get(&(number.clone(), field, *side)) else { continue };

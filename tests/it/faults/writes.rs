@@ -170,9 +170,12 @@ async fn an_edit_on_a_record_whose_create_is_in_doubt_travels() {
         world.add("erp", "SO-1", "12500", "hello");
         world.pass_now(Default::default()).await;
         world.edit("crm", "SO-1", "memo", "edited before we knew that it is ours");
+        // Also where we had sent nothing.
+        world.edit("crm", "SO-1", "ship_date", "2031-02-28T00:00:00.000Z");
         until_settled(&world).await;
         world.pass().await;
         world.expect("SO-1", "memo", "edited before we knew that it is ours");
+        world.expect("SO-1", "ship_date", "2031-02-28");
         world.assert_converged().await;
     }
 }
