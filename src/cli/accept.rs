@@ -36,7 +36,7 @@ enum Done {
 
 /// `accept NAME`.
 pub async fn accept(global: &Global, look: Look, wish: &Wish) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::planning(config(global)?).await?;
     let mut accepted = Vec::new();
     let mut declined = false;
     for sync in engine.syncs_meant(wish.name.as_deref())? {

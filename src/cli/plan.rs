@@ -11,7 +11,7 @@ use crate::engine::boot;
 
 /// `plan [NAME]`.
 pub async fn plan(global: &Global, look: Look, name: Option<&str>) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::planning(config(global)?).await?;
     let progress = Progress::new(global.json);
     let mut plans = Vec::new();
     for sync in engine.syncs_meant(name)? {

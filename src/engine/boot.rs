@@ -32,6 +32,18 @@ pub async fn engine(config: Config) -> Result<Engine> {
     Ok(engine)
 }
 
+/// An engine for `plan` and `accept`: the whole one when nobody holds the lock, else one beside the daemon. Both
+/// observe and decide in transactions of their own; what is accepted is sent by the daemon.
+///
+/// # Errors
+/// As [`engine`], but for the lock.
+pub async fn planning(config: Config) -> Result<Engine> {
+    match engine(config.clone()).await {
+        Err(EngineError::Store(StoreError::Locked { .. })) => adopting(config),
+        other => other,
+    }
+}
+
 /// An engine for what people decide (resolve, retry, drop, approve, pause): no system, no lock. It works
 /// while the daemon runs; [`Store::open_shared`] says why that is safe.
 ///
@@ -42,7 +54,7 @@ pub fn deciding(config: Config) -> Result<Engine> {
     Ok(Engine::new(Arc::new(config), store, BTreeMap::new(), Arc::new(SystemClock), Arc::new(SystemRandom)))
 }
 
-/// [`deciding`] with the systems, for the one decision that reads a record: `adopt`.
+/// [`deciding`] with the systems: for `adopt`, which reads a record, and for [`planning`].
 ///
 /// # Errors
 /// When the state file cannot be used, or a system cannot be set up.

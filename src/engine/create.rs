@@ -55,7 +55,9 @@ impl Engine {
         if let Some(sent) = self.look_up_key(one, &keys).await? {
             return Ok(sent);
         }
-        self.intend(one, Vec::new()).await?;
+        if !self.intend(one, Vec::new()).await? {
+            return Ok(Sent::Superseded);
+        }
         let written = one.port.entity.create(&NewRecord { values, mark: mark.clone() }).await?;
         let read = match (written.record, written.id) {
             (Some(record), _) => Ok(Some(record)),

@@ -18,8 +18,9 @@ use crate::core::spec::SyncSpec;
 
 /// Between two looks at a sync, at the least: a due link that keeps waiting must not spin.
 const AT_LEAST: SignedDuration = SignedDuration::from_secs(1);
-/// Between two looks at a sync, at the most: a clock that jumped is noticed by then.
-const AT_MOST: SignedDuration = SignedDuration::from_mins(5);
+/// Between two looks at a sync, at the most: what a person decided beside the daemon, and a clock that jumped, are
+/// noticed by then. A look reads two rows of the state file when there is nothing to do.
+const AT_MOST: SignedDuration = SignedDuration::from_secs(5);
 
 /// Why the daemon's engine stops.
 enum Stop {
@@ -100,14 +101,16 @@ async fn serve(engine: Arc<Engine>, sync: Arc<SyncSpec>, mut stopped: watch::Rec
         let now = engine.clock().now();
         let sweep_now = next_sweep.is_some_and(|at| at <= now);
         let poll_now = sweep_now || next_poll.is_some_and(|at| at <= now);
-        let options = PassOptions { sweep: false, settle: true, without_poll: !poll_now };
-        match engine.pass(&sync, options).await {
-            Ok(report) => {
-                if let Some(idle) = report.idle.filter(|_| poll_now) {
-                    tracing::info!(sync = %sync.name, "{idle}");
+        if poll_now || engine.has_work(&sync, now).await {
+            let options = PassOptions { sweep: false, settle: true, without_poll: !poll_now };
+            match engine.pass(&sync, options).await {
+                Ok(report) => {
+                    if let Some(idle) = report.idle.filter(|_| poll_now) {
+                        tracing::info!(sync = %sync.name, "{idle}");
+                    }
                 }
+                Err(error) => tracing::error!(sync = %sync.name, "a pass failed: {error}"),
             }
-            Err(error) => tracing::error!(sync = %sync.name, "a pass failed: {error}"),
         }
         let now = engine.clock().now();
         if poll_now {
@@ -125,6 +128,15 @@ async fn serve(engine: Arc<Engine>, sync: Arc<SyncSpec>, mut stopped: watch::Rec
 }
 
 impl Engine {
+    /// A link or a write of this sync is ready.
+    async fn has_work(&self, sync: &SyncSpec, now: Timestamp) -> bool {
+        let name = sync.name.clone();
+        let waiting =
+            self.store.transact(move |store| Ok([store.next_due(&name)?, store.next_write_at(&name)?])).await;
+        // A state file that cannot be read is reported by the pass.
+        waiting.is_ok_and(|waiting| waiting.into_iter().flatten().any(|at| at <= now))
+    }
+
     /// How long a sync may sleep: until its schedule, a settled link, or a write whose time has come.
     async fn next_wake(
         &self,

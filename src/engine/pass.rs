@@ -57,6 +57,8 @@ impl Engine {
     /// When the state file cannot be used. Failures of systems are in the report.
     pub async fn pass(&self, sync: &Arc<SyncSpec>, options: PassOptions) -> Result<PassReport> {
         let mut report = PassReport { sync: sync.name.clone(), ..PassReport::default() };
+        // Passes of one sync never overlap: whatever says `sent` now was left behind by a failed commit.
+        self.recover_sent(Some(&sync.name), "its outcome could not be stored").await?;
         let fresh = if options.without_poll {
             self.reopen_sides(sync).await
         } else {

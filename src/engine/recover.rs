@@ -22,16 +22,22 @@ impl Engine {
     /// When the state file cannot be used.
     pub async fn recover_start(&self) -> Result<u64> {
         let now = self.clock.now();
+        self.store.transact(move |store| store.close_open_polls(now)).await?;
+        self.recover_sent(None, "the program stopped while this was being sent").await
+    }
+
+    /// Rows that say `sent` although nothing is on its way: a crash, or a state file that could not take the
+    /// outcome (disk full). Called when no write of these syncs is under way in the holder of the lock.
+    pub(super) async fn recover_sent(&self, sync: Option<&str>, what: &'static str) -> Result<u64> {
+        let (sync, now) = (sync.map(str::to_owned), self.clock.now());
         let found = self
             .store
             .transact(move |store| {
-                store.close_open_polls(now)?;
-                let sent = store.writes_in(WriteState::Sent, None)?;
+                let sent = store.writes_in(WriteState::Sent, sync.as_deref())?;
                 for write in &sent {
-                    let why =
-                        "the program stopped while this was being sent; it is looked up, not sent again";
-                    store.move_write(write.id, WriteState::Uncertain, Some(why), Some(now), now)?;
-                    store.audit(write, "unknown", |_| None, why, now)?;
+                    let why = format!("{what}; it is looked up, not sent again");
+                    store.move_write(write.id, WriteState::Uncertain, Some(&why), Some(now), now)?;
+                    store.audit(write, "unknown", |_| None, &why, now)?;
                 }
                 Ok(u64::try_from(sent.len()).unwrap_or(0))
             })

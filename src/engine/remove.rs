@@ -35,7 +35,9 @@ impl Engine {
         if let Some(why) = objection {
             return self.overtaken(one, &why).await;
         }
-        self.intend(one, vec![(String::new(), pre_image(&record))]).await?;
+        if !self.intend(one, vec![(String::new(), pre_image(&record))]).await? {
+            return Ok(Sent::Superseded);
+        }
         let how = if one.write.op == Op::Delete { Removal::Delete } else { Removal::Archive };
         one.port.entity.remove(&record, how).await?;
         self.read_record(&one.port, &rid, Cause::Confirm).await?;

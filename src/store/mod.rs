@@ -44,6 +44,16 @@ pub enum StoreError {
         /// What happened, and what to do.
         why: String,
     },
+    /// Another process holds the lock.
+    #[error(
+        "state file {path}: another tallysync is writing to it. Stop that one first (systemctl stop tallysync). Meanwhile \
+         these work beside it: plan, accept, status, links, changes, writes, log, why, conflicts, check; and resolve, \
+         retry, drop, adopt, approve, pause, resume"
+    )]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The writer thread is gone.
     #[error("the state file's writer has stopped; restart the daemon")]
     Stopped,
@@ -115,7 +125,7 @@ impl Store {
             return Err(no_file(path));
         }
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        conn.busy_timeout(std::time::Duration::from_secs(10))?;
+        conn.busy_timeout(BUSY)?;
         upgrade::check_version(&conn, path)?;
         Ok(Self::over(conn, None))
     }
@@ -129,8 +139,8 @@ impl Store {
         }
     }
 
-    /// Opens an existing file for a short decision of a person (resolve, retry, drop, approve, pause) while a
-    /// daemon may hold the lock.
+    /// Opens an existing file for what people do while a daemon may hold the lock: short decisions (resolve,
+    /// retry, drop, approve, pause), and `plan` and `accept`.
     ///
     /// This is safe because the lock keeps two *daemons* apart, not two transactions: SQLite lets one write
     /// transaction through at a time and the other waits; a decision is one transaction over rows that it
@@ -270,8 +280,11 @@ fn no_file(path: &Path) -> StoreError {
     }
 }
 
+/// How long a transaction waits for another process's: as long as a plan may take to rehearse.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn prepare(conn: &Connection) -> Result<()> {
-    conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    conn.busy_timeout(BUSY)?;
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
     )?;
@@ -296,12 +309,7 @@ fn lock(path: &Path) -> Result<File> {
         .map_err(|e| open_error(format!("cannot open the lock file: {e}")))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(open_error(
-            "another tallysync is writing to it. Stop that one first (systemctl stop tallysync). Meanwhile \
-             these work beside it: status, links, changes, writes, log, why, conflicts, check; and resolve, \
-             retry, drop, adopt, approve, pause, resume"
-                .into(),
-        )),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(e)) => Err(open_error(format!("cannot lock it: {e}"))),
     }
 }

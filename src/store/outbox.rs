@@ -319,15 +319,17 @@ impl Store {
     }
 
     /// The last thing before the request leaves: from here on a crash means "unknown".
+    /// `false`: the row is not to be sent any more, a person or a newer decision was faster.
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn mark_sent(&self, id: i64, at: Timestamp) -> Result<()> {
-        self.run(
-            "UPDATE write SET state = 'sent', sent_at = ?2, attempts = attempts + 1 WHERE id = ?1",
+    pub fn mark_sent(&self, id: i64, at: Timestamp) -> Result<bool> {
+        let moved = self.run(
+            "UPDATE write SET state = 'sent', sent_at = ?2, attempts = attempts + 1 WHERE id = ?1 \
+             AND state IN ('open', 'uncertain')",
             params![id, time_text(at)],
         )?;
-        Ok(())
+        Ok(moved > 0)
     }
 
     /// So many tries were made, sent or not.

@@ -3,11 +3,14 @@
 //!
 //! Both sides are templates of one Tallyfy organisation: what the commands do does not depend on the vendors.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use twins::kit::Running;
 use twins::tallyfy::{FieldSeed, RunSeed, StepSeed, TallyfyTwin, TemplateSeed};
 
+use crate::support::eventually;
 use crate::support::process::Tallysync;
 use crate::support::twins::serve;
 
@@ -144,6 +147,22 @@ fn a_system_that_refuses_us_is_told_and_fails_the_command() {
     assert_eq!(checked["systems"][0]["ok"], json!(false), "{checked}");
     let passed = office.json(&["sync"], 1);
     assert!(passed[0]["failures"][0].is_string(), "{passed}");
+}
+
+#[test]
+fn a_sync_is_planned_and_accepted_beside_the_daemon() {
+    let office = Office::open();
+    let mut daemon = office.command(&["run"]).start();
+    daemon.await_output("running");
+    office.command(&["plan", "orders"]).run().expect_code(3);
+    assert_eq!(office.runs(), 1);
+    office.command(&["accept", "orders"]).succeed();
+    eventually("the daemon sends what was accepted", Duration::from_secs(30), || match office.runs() {
+        2 => Ok(()),
+        runs => Err(format!("{runs} runs")),
+    });
+    daemon.signal("TERM");
+    daemon.wait().expect_code(0);
 }
 
 #[test]
