@@ -24,7 +24,8 @@ fn a_write_goes_through_its_states_with_its_values_untouched() {
     assert_eq!(ready(&store, 4), Vec::<i64>::new());
     assert_eq!(ready(&store, 5), [id]);
     assert_eq!(store.next_write_at("orders").unwrap(), Some(at(5)));
-    store.mark_sent(id, at(5)).unwrap();
+    assert!(store.mark_sent(id, at(5)).unwrap());
+    assert!(!store.mark_sent(id, at(5)).unwrap(), "it is on its way already");
     assert_eq!(ready(&store, 6), Vec::<i64>::new());
     store.move_write(id, WriteState::Uncertain, Some("answer lost"), Some(at(7)), at(6)).unwrap();
     let stored = store.write(id).unwrap().unwrap();
@@ -136,12 +137,14 @@ fn lost_races_are_counted_since_a_moment() {
     let link = linked(&store, (erp, crm), "1");
     for minutes in [1, 2, 3] {
         let id = store.put_write(&update(link, crm, "1"), at(minutes)).unwrap();
-        store.mark_sent(id, at(minutes)).unwrap();
+        store.move_write(id, WriteState::Open, None, None, at(minutes)).unwrap();
+        assert!(store.mark_sent(id, at(minutes)).unwrap());
         store.move_write(id, WriteState::Superseded, Some("changed meanwhile"), None, at(minutes)).unwrap();
     }
-    // Superseded before it was sent: nobody raced.
+    // Superseded before it was sent: nobody raced, and it cannot be sent any more.
     let id = store.put_write(&update(link, crm, "1"), at(4)).unwrap();
     store.move_write(id, WriteState::Superseded, None, None, at(4)).unwrap();
+    assert!(!store.mark_sent(id, at(4)).unwrap());
     assert_eq!(store.lost_races(link, "crm", at(2)).unwrap(), 2);
     assert_eq!(store.lost_races(link, "erp", at(0)).unwrap(), 0);
 }
