@@ -31,6 +31,12 @@ pub(super) fn put_creates(
             continue;
         }
         let Some((_, context)) = ctx.side(side) else { continue };
+        if has_namesake(ctx, store, view, &spec.name)? {
+            let waits = format!("waits: {} has unlinked records with this key", spec.name);
+            store.wait(view.link.id, ctx.now, &waits)?;
+            done.blocked.push((view.link.id, waits));
+            continue;
+        }
         if !context.fresh {
             // Without a fresh listing of that side we cannot know that there is no counterpart.
             let waits = format!("waits for a listing of {}", spec.system);
@@ -70,6 +76,13 @@ pub(super) fn put_creates(
         made += put_create(ctx, store, view, side, fields)?;
     }
     Ok(made)
+}
+
+/// The side has a record with this link's key that could not be linked (ambiguous, or linked once before): making
+/// another one would only add to it.
+fn has_namesake(ctx: &Context, store: &Store, view: &LinkView, side: &str) -> Result<bool> {
+    let Some(key) = &view.link.key else { return Ok(false) };
+    Ok(store.candidates_with_key(&ctx.spec.name, key)?.iter().any(|candidate| candidate.side == side))
 }
 
 fn put_create(

@@ -136,7 +136,13 @@ fn check_premise(
         // The whole group is checked, not only the fields that are written: never a mixed pair.
         for ix in &unit.fields {
             let Some(field) = ctx.spec.fields.get(*ix) else { continue };
-            let Some(Seen::Value(shown)) = seen.get(*ix) else { continue };
+            let Some(Seen::Value(shown)) = seen.get(*ix) else {
+                if write.fields.contains_key(&field.name) {
+                    // What cannot be read back could never be accounted for.
+                    return Ok(Premise::Unwritable(format!("{} cannot be read there now", field.name)));
+                }
+                continue;
+            };
             let shown_key = shown.key(&field.normalise);
             let key = (write.side.clone(), field.name.clone());
             let base = view.bases.get(&key).and_then(|row| Value::from_stored(&field.kind, &row.value));

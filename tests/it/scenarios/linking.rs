@@ -144,3 +144,23 @@ async fn a_counterpart_that_appears_later_joins_its_link() {
     world.expect("SO-1", "memo", "newest");
     world.assert_converged().await;
 }
+
+#[tokio::test]
+async fn no_counterpart_is_made_beside_records_that_already_have_the_key() {
+    let mut world = World::new(Setup::default().without_creates()).await;
+    world.add("erp", "SO-1", "100", "one");
+    world.add("crm", "SO-1", "100", "one");
+    world.plan_and_accept().await;
+    world.add("tallyfy", "SO-1", "100", "one");
+    world.add("tallyfy", "SO-1", "100", "one");
+    world.pass().await;
+    world.reconfigure(Setup::default()).await;
+    world.plan_and_accept().await;
+    for _ in 0..3 {
+        world.later(7200);
+        world.pass().await;
+    }
+    assert_eq!(world.ids("tallyfy", "SO-1").len(), 2, "nothing is made beside the two");
+    let creates = world.rows(View::Writes).await;
+    assert!(creates.is_empty(), "nothing is even tried: {creates:?}");
+}
