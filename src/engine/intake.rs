@@ -10,7 +10,7 @@ use crate::store::{Result, Store};
 /// Changes read in one step.
 const STEP: u32 = 1000;
 
-/// Reads up to [`STEP`] changes per side. `true`: there may be more.
+/// Reads a thousand changes at most per side. `true`: there may be more.
 ///
 /// # Errors
 /// When the state file cannot be used.

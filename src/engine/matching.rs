@@ -28,7 +28,7 @@ pub struct Matched {
     pub more: bool,
 }
 
-/// Looks at up to [`STEP`] fresh candidates.
+/// Looks at a few hundred fresh candidates at most.
 ///
 /// Nothing is matched before every side was listed completely once: a counterpart that was not listed yet
 /// would be made a second time.

@@ -45,7 +45,7 @@ pub(super) struct Due {
     waits: Option<String>,
 }
 
-/// Decides up to [`STEP`] due links after link number `after`.
+/// Decides a few hundred due links at most, after link number `after`.
 ///
 /// # Errors
 /// When the state file cannot be used.
