@@ -225,6 +225,8 @@ pub struct Capabilities {
     pub incremental: bool,
     /// P: update shape.
     pub partial_update: bool,
+    /// What the API forces us to repeat with every update, read just before ("members and groups").
+    pub echoes: Option<String>,
     /// C: reads by id show our own writes at once.
     pub read_your_writes: bool,
     /// I: an id is never used again.

@@ -100,6 +100,7 @@ pub fn axes(template: &Template, section: &CapabilitySection) -> Capabilities {
         not_found_is_gone: section.not_found.as_deref() == Some("gone"),
         listing: if by_offset { ListingKind::Offset } else { listing },
         incremental: template.list.is_some(),
+        echoes: None,
         partial_update: section.update_shape.as_deref() != Some("full"),
         read_your_writes: section.read_consistency.as_deref() == Some("database"),
         ids_never_reused: !section.ids_reused,

@@ -68,7 +68,7 @@ fn overwrite(capabilities: &Capabilities, what: &str) -> (Level, String) {
         WriteCondition::Compare => (
             Level::Bounded,
             format!(
-                "{what} has no conditional write{note}: each record is read just before it is written and read back after. An edit within that window is overwritten unseen; the length of the window is published as a metric."
+                "{what} has no conditional write{note}: each record is read just before it is written and read back after. An edit within that window is overwritten unseen; what it replaced is kept only if it was seen."
             ),
         ),
         WriteCondition::None => (
@@ -81,7 +81,14 @@ fn overwrite(capabilities: &Capabilities, what: &str) -> (Level, String) {
 }
 
 fn minimal(capabilities: &Capabilities, what: &str) -> (Level, String) {
-    if capabilities.partial_update {
+    if let (true, Some(echoes)) = (capabilities.partial_update, &capabilities.echoes) {
+        (
+            Level::Bounded,
+            format!(
+                "A write to {what} sends the mapped fields that must change, and repeats {echoes} as they were read just before, because the API forgets them otherwise: an edit of those within that window is exposed."
+            ),
+        )
+    } else if capabilities.partial_update {
         (Level::Absolute, format!("A write to {what} sends only the mapped fields that must change."))
     } else {
         (
@@ -195,6 +202,7 @@ mod tests {
             not_found_is_gone: true,
             listing: ListingKind::Stable,
             incremental: true,
+            echoes: None,
             partial_update: true,
             read_your_writes: true,
             ids_never_reused: true,
@@ -220,6 +228,7 @@ mod tests {
         assert_eq!(changed(|c| c.condition = WriteCondition::None), ["P1"]);
         assert_eq!(changed(|c| c.condition_note = Some("1 s".to_owned())), ["P1"]);
         assert_eq!(changed(|c| c.partial_update = false), ["P2"]);
+        assert_eq!(changed(|c| c.echoes = Some("members".to_owned())), ["P2"]);
         assert_eq!(changed(|c| c.create = CreateIdentity::Marker), ["P4"]);
         assert_eq!(changed(|c| c.create = CreateIdentity::None), ["P4"]);
         assert_eq!(changed(|c| c.deletes = DeleteVisibility::Absence), ["P5"]);

@@ -14,7 +14,7 @@ use crate::connector::api::{
     DeleteVisibility, Entity, Failure, FailureClass, Listing, ListingKind, Lookup, Page, RawItem,
 };
 use crate::core::record::Record;
-use crate::store::mirror::{Cause, Glance, Mirrored};
+use crate::store::mirror::{Cause, Glance, Mirrored, RecordState};
 use crate::store::streams::Finished;
 use crate::store::{Result as StoreResult, Store};
 
@@ -279,25 +279,46 @@ impl Engine {
                 .remarks
                 .push("the delete feed does not reach back to the last look; only sweeps can tell".into());
         }
-        let now = self.clock.now();
-        self.store
-            .transact(move |store| {
-                for (rid, at, winner) in &feed.ids {
-                    let when = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
-                    let into = winner.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
-                    store.observe_gone(
-                        stream,
-                        rid,
-                        &format!("listed as deleted {when}{into}"),
-                        Cause::Tombstone,
-                        now,
-                    )?;
-                }
-                store.set_delete_cursor(stream, feed.next_since.as_deref())
-            })
-            .await?;
+        let next = feed.next_since;
+        let known = self.store.transact(move |store| still_there(store, stream, feed.ids)).await?;
+        for (rid, evidence) in known {
+            // The feed tells of deletions, not of restorations, and it is read with overlap: only a record that
+            // is not there now is gone. A look that fails leaves the cursor where it is.
+            let lookup = port.entity.get(&rid).await?;
+            let now = self.clock.now();
+            let gone = self
+                .store
+                .transact(move |store| match lookup {
+                    Lookup::Found(record) => {
+                        store.observe(stream, &record, None, Cause::Read, now).map(|_| false)
+                    }
+                    Lookup::Gone { .. } | Lookup::Missing(_) => {
+                        store.observe_gone(stream, &rid, &evidence, Cause::Tombstone, now)
+                    }
+                })
+                .await?;
+            polled.changed += u64::from(gone);
+        }
+        self.store.transact(move |store| store.set_delete_cursor(stream, next.as_deref())).await?;
         Ok(())
     }
+}
+
+type Tombstone = (String, Option<Timestamp>, Option<String>);
+
+/// Of the records that the feed names, those that the mirror holds and does not know to be gone, with the
+/// evidence in words.
+fn still_there(store: &Store, stream: i64, ids: Vec<Tombstone>) -> StoreResult<Vec<(String, String)>> {
+    let mut known = Vec::new();
+    for (rid, at, winner) in ids {
+        if store.mirrored(stream, &rid)?.is_none_or(|row| row.state == RecordState::Gone) {
+            continue;
+        }
+        let when = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
+        let into = winner.map_or_else(String::new, |id| format!(", merged into {id}"));
+        known.push((rid, format!("listed as deleted {when}{into}")));
+    }
+    Ok(known)
 }
 
 /// Puts the answer to a read by id into the mirror.
@@ -313,7 +334,7 @@ pub(super) fn observe_lookup(
         Lookup::Found(record) => store.observe(stream, record, None, cause, now).map(|_| ()),
         Lookup::Gone { evidence, merged_into } => {
             let into = merged_into.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
-            store.observe_gone(stream, rid, &format!("{evidence}{into}"), cause, now)
+            store.observe_gone(stream, rid, &format!("{evidence}{into}"), cause, now).map(|_| ())
         }
         Lookup::Missing(_) => store.observe_missing(stream, rid, cause, now),
     }

@@ -357,7 +357,9 @@ fn writes_due(
                 wanted = true;
             }
             if wanted {
-                entry.reasons.push(write.reason.clone());
+                if !entry.reasons.contains(&write.reason) {
+                    entry.reasons.push(write.reason.clone());
+                }
             }
         }
     }

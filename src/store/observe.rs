@@ -195,7 +195,7 @@ impl Store {
         evidence: &str,
         cause: Cause,
         at: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let changed = self.run(
             "UPDATE record SET state = 'gone', gone_evidence = ?3 \
              WHERE id = (SELECT record FROM seen WHERE stream = ?1 AND rid = ?2) AND state <> 'gone'",
@@ -204,7 +204,7 @@ impl Store {
         if changed > 0 {
             self.log_change(stream, rid, "gone", cause, None, &time_text(at))?;
         }
-        Ok(())
+        Ok(changed > 0)
     }
 
     /// One more complete sweep that did not list this record.

@@ -318,6 +318,7 @@ impl System for Tallyfy {
             not_found_is_gone: false,
             listing: ListingKind::Offset,
             incremental: true,
+            echoes: Some("the members and groups of the process".to_owned()),
             partial_update: true,
             read_your_writes: false,
             ids_never_reused: true,

@@ -1,7 +1,9 @@
 //! Deletes need proof: what is deleted, what is only hidden or archived, who is asked, and what is held.
 
+use serde_json::json;
 use tallysync::engine::people::Decide;
 use tallysync::store::read::View;
+use twins::kit::Edit;
 
 use crate::support::world::{Setup, World, number, text};
 
@@ -265,4 +267,29 @@ async fn nothing_is_made_again_for_a_record_whose_counterpart_was_deleted() {
     world.sweep().await;
     assert!(world.ids("tallyfy", "SO-1").is_empty(), "it was launched again");
     world.assert_quiet(2).await;
+}
+
+#[tokio::test]
+async fn a_restored_record_is_not_deleted_by_what_the_feed_still_says() {
+    let mut world = World::shipped_with_order(archiving()).await;
+    let (deal, run) = (world.id("crm", "SO-1"), world.id("tallyfy", "SO-1"));
+    world.on("crm").delete(&deal);
+    let restore =
+        Edit::Action { name: "undelete".into(), with: json!({ "entity": "Opportunity", "id": deal }) };
+    world.on("crm").hub().person(restore).expect("a person restores it");
+    world.count_anew();
+    for _ in 0..3 {
+        world.later(600);
+        world.pass().await;
+    }
+    assert!(!world.on("tallyfy").is_archived(&run), "the deal is there");
+    assert_eq!(world.links().await["SO-1"], "live");
+    assert_eq!(world.writes(), [0, 0, 0]);
+
+    // Deleted and not restored: the feed is evidence enough.
+    world.on("crm").delete(&deal);
+    world.later(600);
+    world.pass().await;
+    world.pass().await;
+    assert!(world.on("tallyfy").is_archived(&run));
 }
