@@ -14,6 +14,8 @@ use crate::store::mirror::{Mirrored, RecordState};
 use crate::store::outbox::{Op, Write, WriteState};
 use crate::store::{Result, Store};
 
+/// How evidence names the record that another one was merged into.
+pub const MERGED: &str = "merged into";
 /// The unit name of a conflict about a delete.
 pub const DELETE_UNIT: &str = "(deleted)";
 
@@ -59,7 +61,8 @@ pub fn fate(ctx: &Context, store: &Store, view: &LinkView) -> Result<Fate> {
         let why = format!("{why}, but {edited} was edited meanwhile");
         return ask(ctx, store, view, decided, &why).map(|()| Fate::Handled(0));
     }
-    if asks {
+    // A record that was merged into another is not simply gone: what is linked to it may belong to the other.
+    if asks || evidence.contains(MERGED) {
         return ask(ctx, store, view, decided, &why).map(|()| Fate::Handled(0));
     }
     spread(ctx, store, view, &rest, &why).map(Fate::Handled)

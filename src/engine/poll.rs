@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::deletes::MERGED;
 use super::sweep::Listed;
 use super::{Engine, Port, Result};
 use crate::connector::api::{
@@ -315,7 +316,7 @@ fn still_there(store: &Store, stream: i64, ids: Vec<Tombstone>) -> StoreResult<V
             continue;
         }
         let when = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
-        let into = winner.map_or_else(String::new, |id| format!(", merged into {id}"));
+        let into = winner.map_or_else(String::new, |id| format!(", {MERGED} {id}"));
         known.push((rid, format!("listed as deleted {when}{into}")));
     }
     Ok(known)
@@ -333,7 +334,7 @@ pub(super) fn observe_lookup(
     match lookup {
         Lookup::Found(record) => store.observe(stream, record, None, cause, now).map(|_| ()),
         Lookup::Gone { evidence, merged_into } => {
-            let into = merged_into.as_ref().map_or_else(String::new, |id| format!(", merged into {id}"));
+            let into = merged_into.as_ref().map_or_else(String::new, |id| format!(", {MERGED} {id}"));
             store.observe_gone(stream, rid, &format!("{evidence}{into}"), cause, now).map(|_| ())
         }
         Lookup::Missing(_) => store.observe_missing(stream, rid, cause, now),

@@ -1,7 +1,9 @@
 //! Deletes need proof: what is deleted, what is only hidden or archived, who is asked, and what is held.
 
 use serde_json::json;
+use tallysync::engine::pass::PassOptions;
 use tallysync::engine::people::Decide;
+use tallysync::store::mirror::Cause;
 use tallysync::store::read::View;
 use twins::kit::Edit;
 
@@ -292,4 +294,34 @@ async fn a_restored_record_is_not_deleted_by_what_the_feed_still_says() {
     world.pass().await;
     world.pass().await;
     assert!(world.on("tallyfy").is_archived(&run));
+}
+
+#[tokio::test]
+async fn a_record_that_was_merged_into_another_is_asked_about() {
+    let mut world = World::shipped_with_order(archiving()).await;
+    let (loser, run) = (world.id("crm", "SO-1"), world.id("tallyfy", "SO-1"));
+    world.count_anew();
+    // As the feed tells it of the kinds of records that can be merged; opportunities cannot.
+    let streams = world.rows(View::Streams).await;
+    let stream = streams
+        .iter()
+        .find(|row| text(row, "system") == "crm")
+        .map(|row| number(row, "id"))
+        .expect("it was polled");
+    let now = world.engine().clock().now();
+    world
+        .engine()
+        .store()
+        .transact(move |store| {
+            let evidence = "listed as deleted, merged into 0065g0000000009AAA";
+            store.observe_gone(stream, &loser, evidence, Cause::Tombstone, now)
+        })
+        .await
+        .expect("the mirror can be written");
+    world.pass_now(PassOptions { without_poll: true, ..PassOptions::default() }).await;
+    assert!(!world.on("tallyfy").is_archived(&run), "nothing is put away before a person decided");
+    assert_eq!(world.writes(), [0, 0, 0]);
+    let conflicts = world.conflicts().await;
+    assert_eq!(conflicts.len(), 1);
+    assert!(text(&conflicts[0], "why").contains("merged into"), "{conflicts:?}");
 }
