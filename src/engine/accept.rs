@@ -162,12 +162,14 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
     }
     let mut plan = Plan { sync: ctx.spec.name.clone(), ..Plan::default() };
     while take_changes(ctx, store)? {}
+    let mut looked_at = None;
     loop {
-        let matched = match_fresh(ctx, store)?;
+        let matched = match_fresh(ctx, store, looked_at.as_deref())?;
         for (key, reason) in matched.ambiguous {
             plan.ambiguous.push(Remark { link: None, title: key, text: reason });
         }
-        if !matched.more {
+        looked_at = matched.more;
+        if looked_at.is_none() {
             break;
         }
     }
