@@ -252,7 +252,10 @@ fn resolve_delete(
     };
     store.end_conflict(row.id, "resolved", if spread { "delete" } else { "keep" }, ctx.now)?;
     let writes = deletes::decided(ctx, store, view, spread)?;
-    super::guards::open_all(ctx, store)?;
+    // These a person has seen; what else is new in the sync has not been looked at by any guard yet.
+    for write in store.standing_writes(row.link)?.iter().filter(|write| write.state == WriteState::New) {
+        store.move_write(write.id, WriteState::Open, None, Some(ctx.now), ctx.now)?;
+    }
     Ok(format!("conflict {} is resolved; {writes} records are put away at the next pass", row.id))
 }
 
