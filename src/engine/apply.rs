@@ -144,17 +144,22 @@ impl Engine {
     }
 
     /// The row says `sent` before the request leaves, and the audit says what is about to be displaced.
-    pub(super) async fn intend(&self, one: &Sending, displaced: Vec<(String, String)>) -> Result<()> {
+    /// `false`: a person dropped it, or it was closed otherwise, since it was taken up; it must not be sent.
+    pub(super) async fn intend(&self, one: &Sending, displaced: Vec<(String, String)>) -> Result<bool> {
         let (write, now) = (one.write.clone(), self.clock.now());
-        self.store
+        let sent = self
+            .store
             .transact(move |store| {
-                store.mark_sent(write.id, now)?;
+                if !store.mark_sent(write.id, now)? {
+                    return Ok(false);
+                }
                 let lookup =
                     |field: &str| displaced.iter().find(|(name, _)| name == field).map(|(_, v)| v.clone());
-                store.audit(&write, "sent", lookup, &write.reason, now)
+                store.audit(&write, "sent", lookup, &write.reason, now)?;
+                Ok(true)
             })
             .await?;
-        Ok(())
+        Ok(sent)
     }
 
     /// Reacts to a failure by its class.

@@ -94,6 +94,10 @@ impl Engine {
                 store.move_write(id, WriteState::Dropped, Some("a person dropped it"), None, now)?;
                 store.audit(&write, "decided", |_| None, "a person dropped it", now)?;
                 store.withdraw_empty_batches(now)?;
+                if matches!(write.op, Op::Archive | Op::Delete) {
+                    // A link that only waited for this ends now.
+                    store.mark_due(write.link, now, std::time::Duration::ZERO, "dropped")?;
+                }
                 Ok(format!("write {id} is dropped; it comes back only when one of its records changes"))
             })
             .await?;

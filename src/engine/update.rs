@@ -59,7 +59,9 @@ impl Engine {
                 self.settle(one, WriteState::Parked, "refused", &why, None).await
             }
             Premise::Holds { changes, displaced } => {
-                self.intend(one, displaced).await?;
+                if !self.intend(one, displaced).await? {
+                    return Ok(Sent::Superseded);
+                }
                 let written = one.port.entity.update(&record, &changes).await?;
                 self.read_back(one, &rid, written).await
             }

@@ -135,13 +135,15 @@ fn lost_races_are_counted_since_a_moment() {
     let (erp, crm) = orders(&store);
     let link = linked(&store, (erp, crm), "1");
     for minutes in [1, 2, 3] {
-        let id = store.put_write(&update(link, crm, "1"), at(minutes)).unwrap();
-        store.mark_sent(id, at(minutes)).unwrap();
+        let open = Write { state: WriteState::Open, ..update(link, crm, "1") };
+        let id = store.put_write(&open, at(minutes)).unwrap();
+        assert!(store.mark_sent(id, at(minutes)).unwrap());
         store.move_write(id, WriteState::Superseded, Some("changed meanwhile"), None, at(minutes)).unwrap();
     }
-    // Superseded before it was sent: nobody raced.
+    // Superseded before it was sent: nobody raced, and it cannot be sent any more.
     let id = store.put_write(&update(link, crm, "1"), at(4)).unwrap();
     store.move_write(id, WriteState::Superseded, None, None, at(4)).unwrap();
+    assert!(!store.mark_sent(id, at(4)).unwrap());
     assert_eq!(store.lost_races(link, "crm", at(2)).unwrap(), 2);
     assert_eq!(store.lost_races(link, "erp", at(0)).unwrap(), 0);
 }
