@@ -207,6 +207,10 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
 fn release(ctx: &Context, store: &Store) -> StoreResult<()> {
     for state in [WriteState::New, WriteState::Open, WriteState::Held, WriteState::Parked] {
         for write in store.writes_in(state, Some(&ctx.spec.name))? {
+            if store.may_exist(&write)? {
+                // What it may have made is there under any config.
+                continue;
+            }
             store.move_write(write.id, WriteState::Superseded, Some("the config changed"), None, ctx.now)?;
         }
     }

@@ -38,6 +38,11 @@ pub(super) fn put_creates(
             done.blocked.push((view.link.id, waits));
             continue;
         }
+        if let Some(waits) = counterpart_waits(ctx, store, view, side)? {
+            store.wait(view.link.id, ctx.now, &waits)?;
+            done.blocked.push((view.link.id, waits));
+            continue;
+        }
         let mut fields = BTreeMap::new();
         let mut waits = None;
         for (ix, field) in ctx.spec.fields.iter().enumerate() {
@@ -72,6 +77,16 @@ pub(super) fn put_creates(
     Ok(made)
 }
 
+/// A record with the key of this link is on that side already: it joins when it can, and none is made beside it.
+fn counterpart_waits(ctx: &Context, store: &Store, view: &LinkView, side: SideIx) -> Result<Option<String>> {
+    let (Some((spec, _)), Some(key)) = (ctx.side(side), &view.link.key) else { return Ok(None) };
+    let waiting = store.candidates_with_key(&ctx.spec.name, key)?;
+    let there = waiting.iter().find(|candidate| candidate.side == spec.name);
+    Ok(there.map(|candidate| {
+        format!("waits for what becomes of record {} in {}, which has its key", candidate.rid, spec.name)
+    }))
+}
+
 fn put_create(
     ctx: &Context,
     store: &Store,
@@ -83,6 +98,10 @@ fn put_create(
     let standing = view.writes.iter().find(|write| write.side == spec.name && write.op == Op::Create);
     if let Some(write) = standing {
         if same_content(write, &fields) && write.state != WriteState::Parked {
+            return Ok(0);
+        }
+        if store.may_exist(write)? {
+            // It stays until its record is listed and joins, or a person decides: another one would be a second.
             return Ok(0);
         }
         store.move_write(
@@ -99,6 +118,9 @@ fn put_create(
         .filter(|member| spec.create_for.contains(&member.side))
         .map(|member| member.member.side.as_str())
         .collect();
+    // A create that was sent before keeps its mark, and is looked for first: the record may exist.
+    let former = store.former_create(view.link.id, &spec.name)?;
+    let attempts = former.as_ref().map_or(0, |(_, attempts)| *attempts);
     let write = Write {
         id: 0,
         sync: ctx.spec.name.clone(),
@@ -110,13 +132,7 @@ fn put_create(
         op: Op::Create,
         state: WriteState::New,
         fields,
-        // A create that was sent before keeps its mark: the record may exist.
-        mark: Some(
-            standing
-                .filter(|w| w.attempts > 0)
-                .and_then(|w| w.mark.clone())
-                .unwrap_or_else(|| ctx.new_mark()),
-        ),
+        mark: Some(former.map_or_else(|| ctx.new_mark(), |(mark, _)| mark)),
         reason: format!("{} has no counterpart of this record of {}", spec.name, from.join(" and ")),
         batch: None,
         attempts: 0,
@@ -124,6 +140,7 @@ fn put_create(
         sent_at: None,
         failure: None,
     };
-    store.put_write(&write, ctx.now)?;
+    let id = store.put_write(&write, ctx.now)?;
+    store.count_attempts(id, attempts)?;
     Ok(1)
 }

@@ -139,7 +139,11 @@ impl Engine {
             return Err(EngineError::Refused(format!("{rid} belongs to link {link} already")));
         }
         let one = super::apply::Sending { ctx, write, side, port };
-        self.adopt_record(&one, &record, "found").await?;
+        if self.adopt_record(&one, &record, "found").await? != super::apply::Sent::Done {
+            return Err(EngineError::Refused(format!(
+                "{rid} cannot join: another record did meanwhile, or the write is closed; `tallysync writes` says which"
+            )));
+        }
         Ok(format!("record {rid} joined the link; what it shows otherwise is merged at the next pass"))
     }
 

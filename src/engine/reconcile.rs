@@ -69,7 +69,9 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
         view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain))
     {
         // Its outcome decides what is true; it marks the link due when it is known.
-        done.blocked.push((id, format!("write {} is not answered for yet", write.id)));
+        let waits = format!("write {} is not answered for yet", write.id);
+        store.wait(id, ctx.now, &waits)?;
+        done.blocked.push((id, waits));
         return Ok(());
     }
     if let Some(member) = view.members.iter().find(|member| is_foreign(ctx, member)) {
