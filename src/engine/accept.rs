@@ -162,12 +162,14 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
     }
     let mut plan = Plan { sync: ctx.spec.name.clone(), ..Plan::default() };
     while take_changes(ctx, store)? {}
+    let mut looked_at = None;
     loop {
-        let matched = match_fresh(ctx, store)?;
+        let matched = match_fresh(ctx, store, looked_at.as_deref())?;
         for (key, reason) in matched.ambiguous {
             plan.ambiguous.push(Remark { link: None, title: key, text: reason });
         }
-        if !matched.more {
+        looked_at = matched.more;
+        if looked_at.is_none() {
             break;
         }
     }
@@ -205,6 +207,10 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
 fn release(ctx: &Context, store: &Store) -> StoreResult<()> {
     for state in [WriteState::New, WriteState::Open, WriteState::Held, WriteState::Parked] {
         for write in store.writes_in(state, Some(&ctx.spec.name))? {
+            if store.may_exist(&write)? {
+                // What it may have made is there under any config.
+                continue;
+            }
             store.move_write(write.id, WriteState::Superseded, Some("the config changed"), None, ctx.now)?;
         }
     }

@@ -144,10 +144,10 @@ impl Engine {
     }
 
     /// The row says `sent` before the request leaves, and the audit says what is about to be displaced.
-    /// `false`: it must not be sent any more, somebody was faster.
+    /// `false`: a person dropped it, or it was closed otherwise, since it was taken up; it must not be sent.
     pub(super) async fn intend(&self, one: &Sending, displaced: Vec<(String, String)>) -> Result<bool> {
         let (write, now) = (one.write.clone(), self.clock.now());
-        let ours = self
+        let sent = self
             .store
             .transact(move |store| {
                 if !store.mark_sent(write.id, now)? {
@@ -159,7 +159,7 @@ impl Engine {
                 Ok(true)
             })
             .await?;
-        Ok(ours)
+        Ok(sent)
     }
 
     /// Reacts to a failure by its class.
@@ -181,6 +181,13 @@ impl Engine {
         let wait = SignedDuration::try_from(backoff(attempt, self.random.next()))
             .unwrap_or(SignedDuration::from_mins(1));
         let stated = failure.retry_after.and_then(|wait| SignedDuration::try_from(wait).ok());
+        if one.write.state == WriteState::Uncertain {
+            // Only a look failed: what is in doubt stays in doubt, whatever the reason, and is never sent for it.
+            let why =
+                format!("its outcome could not be looked up: {failure}. It is looked up again by itself");
+            let wait = Some(stated.unwrap_or(wait));
+            return self.settle(one, WriteState::Uncertain, "unknown", &why, wait).await;
+        }
         match failure.class {
             FailureClass::Auth
             | FailureClass::Throttled
@@ -269,6 +276,10 @@ impl Engine {
         self.store
             .transact(move |store| {
                 store.move_write(write.id, state, Some(&why), next, now)?;
+                if write.state == WriteState::Uncertain && state != WriteState::Uncertain {
+                    // The link waited for this outcome: what happened on its other sides meanwhile goes on.
+                    store.mark_due(write.link, now, std::time::Duration::ZERO, "looked up")?;
+                }
                 store.audit(&write, event, |_| None, &why, now)
             })
             .await?;

@@ -31,15 +31,14 @@ pub(super) fn put_creates(
             continue;
         }
         let Some((_, context)) = ctx.side(side) else { continue };
-        if has_namesake(ctx, store, view, &spec.name)? {
-            let waits = format!("waits: {} has unlinked records with this key", spec.name);
+        if !context.fresh {
+            // Without a fresh listing of that side we cannot know that there is no counterpart.
+            let waits = format!("waits for a listing of {}", spec.system);
             store.wait(view.link.id, ctx.now, &waits)?;
             done.blocked.push((view.link.id, waits));
             continue;
         }
-        if !context.fresh {
-            // Without a fresh listing of that side we cannot know that there is no counterpart.
-            let waits = format!("waits for a listing of {}", spec.system);
+        if let Some(waits) = counterpart_waits(ctx, store, view, side)? {
             store.wait(view.link.id, ctx.now, &waits)?;
             done.blocked.push((view.link.id, waits));
             continue;
@@ -78,11 +77,14 @@ pub(super) fn put_creates(
     Ok(made)
 }
 
-/// The side has a record with this link's key that could not be linked (ambiguous, or linked once before): making
-/// another one would only add to it.
-fn has_namesake(ctx: &Context, store: &Store, view: &LinkView, side: &str) -> Result<bool> {
-    let Some(key) = &view.link.key else { return Ok(false) };
-    Ok(store.candidates_with_key(&ctx.spec.name, key)?.iter().any(|candidate| candidate.side == side))
+/// A record with the key of this link is on that side already: it joins when it can, and none is made beside it.
+fn counterpart_waits(ctx: &Context, store: &Store, view: &LinkView, side: SideIx) -> Result<Option<String>> {
+    let (Some((spec, _)), Some(key)) = (ctx.side(side), &view.link.key) else { return Ok(None) };
+    let waiting = store.candidates_with_key(&ctx.spec.name, key)?;
+    let there = waiting.iter().find(|candidate| candidate.side == spec.name);
+    Ok(there.map(|candidate| {
+        format!("waits for what becomes of record {} in {}, which has its key", candidate.rid, spec.name)
+    }))
 }
 
 fn put_create(
@@ -96,6 +98,10 @@ fn put_create(
     let standing = view.writes.iter().find(|write| write.side == spec.name && write.op == Op::Create);
     if let Some(write) = standing {
         if same_content(write, &fields) && write.state != WriteState::Parked {
+            return Ok(0);
+        }
+        if store.may_exist(write)? {
+            // It stays until its record is listed and joins, or a person decides: another one would be a second.
             return Ok(0);
         }
         store.move_write(
@@ -112,6 +118,9 @@ fn put_create(
         .filter(|member| spec.create_for.contains(&member.side))
         .map(|member| member.member.side.as_str())
         .collect();
+    // A create that was sent before keeps its mark, and is looked for first: the record may exist.
+    let former = store.former_create(view.link.id, &spec.name)?;
+    let attempts = former.as_ref().map_or(0, |(_, attempts)| *attempts);
     let write = Write {
         id: 0,
         sync: ctx.spec.name.clone(),
@@ -123,13 +132,7 @@ fn put_create(
         op: Op::Create,
         state: WriteState::New,
         fields,
-        // A create that was sent before keeps its mark: the record may exist.
-        mark: Some(
-            standing
-                .filter(|w| w.attempts > 0)
-                .and_then(|w| w.mark.clone())
-                .unwrap_or_else(|| ctx.new_mark()),
-        ),
+        mark: Some(former.map_or_else(|| ctx.new_mark(), |(mark, _)| mark)),
         reason: format!("{} has no counterpart of this record of {}", spec.name, from.join(" and ")),
         batch: None,
         attempts: 0,
@@ -137,6 +140,7 @@ fn put_create(
         sent_at: None,
         failure: None,
     };
-    store.put_write(&write, ctx.now)?;
+    let id = store.put_write(&write, ctx.now)?;
+    store.count_attempts(id, attempts)?;
     Ok(1)
 }

@@ -46,11 +46,12 @@ impl Engine {
             }
         };
         // Without a mark to look for, a person has said that it was not made, or the config took that risk.
-        if one.write.attempts > 0
-            && one.port.capabilities.create != CreateIdentity::None
-            && let [record] = one.port.entity.find_marked(&mark).await?.as_slice()
-        {
-            return self.adopt_record(one, record, "found").await;
+        if one.write.attempts > 0 && one.port.capabilities.create != CreateIdentity::None {
+            match one.port.entity.find_marked(&mark).await?.as_slice() {
+                [] => {}
+                [record] => return self.adopt_record(one, record, "found").await,
+                several => return self.several_marked(one, &mark, several).await,
+            }
         }
         if let Some(sent) = self.look_up_key(one, &keys).await? {
             return Ok(sent);
@@ -77,6 +78,13 @@ impl Engine {
             "it was accepted, but the new record cannot be read yet{failure}. It will be looked up by its mark"
         );
         self.settle(one, WriteState::Uncertain, "unknown", &why, Some(SignedDuration::from_secs(5))).await
+    }
+
+    /// Several records carry one mark: a person keeps one of them.
+    pub(super) async fn several_marked(&self, one: &Sending, mark: &str, found: &[Record]) -> Result<Sent> {
+        let ids: Vec<&str> = found.iter().map(|record| record.id.as_str()).collect();
+        let why = format!("several records carry our mark {mark}: {}. Keep one and adopt it", ids.join(", "));
+        self.settle(one, WriteState::Parked, "unknown", &why, None).await
     }
 
     /// Never a blind create on a business key: what a person made meanwhile is adopted, several are asked about.
@@ -107,12 +115,25 @@ impl Engine {
                 let (ctx, side, stream, record) =
                     (Arc::clone(&one.ctx), one.write.side.clone(), one.write.stream, (*record).clone());
                 let now = self.clock.now();
-                self.store
+                let (id, link) = (record.id.clone(), one.write.link);
+                let spelt_otherwise = self
+                    .store
                     .transact(move |store| {
                         store.observe(stream, &record, None, Cause::Read, now)?;
-                        take_record(&ctx, store, &side, stream, &record.id)
+                        take_record(&ctx, store, &side, stream, &record.id)?;
+                        let key = store.link(link)?.and_then(|link| link.key);
+                        Ok(store.waiting_key(&ctx.spec.name, &side, &record.id)? != key)
                     })
                     .await?;
+                if spelt_otherwise {
+                    // It would never join, and be found again with every try.
+                    let why = format!(
+                        "{} finds {id} for this key, which is not the same as we compare keys. None is made or linked; \
+                         correct one of them, or set `normalise` on the key",
+                        one.write.side
+                    );
+                    return self.settle(one, WriteState::Parked, "refused", &why, None).await.map(Some);
+                }
                 // It is a candidate now; matching joins it to this link by its key.
                 self.overtaken(one, "a record with this key was made there meanwhile: it is linked instead")
                     .await
@@ -141,19 +162,34 @@ impl Engine {
         let sent = self
             .store
             .transact(move |store| {
+                if store.write(write.id)?.is_some_and(|now| now.state == WriteState::Done) {
+                    // A person or the program was quicker: what was accounted for since stays.
+                    return Ok(Sent::Superseded);
+                }
                 store.observe(write.stream, &record, None, Cause::Confirm, now)?;
                 store.set_write_record(write.id, &record.id)?;
+                let taken = store.members(write.link)?.into_iter().find(|member| member.side == write.side);
                 match store.link_of(&write.sync, &write.side, &record.id)? {
-                    None => {
+                    None if taken.is_none() => {
                         store.join(&write.sync, write.link, &write.side, write.stream, &record.id, now)?;
                     }
                     // A listing showed it, and its key joined it, before the outcome of the create was known.
                     Some(link) if link == write.link => {}
-                    Some(link) => {
-                        let why = format!(
-                            "it made {}, which belongs to link {link} already. Nothing is joined or made again",
-                            record.id
-                        );
+                    other => {
+                        let why = match (other, taken) {
+                            (None, Some(taken)) => format!(
+                                "it made {}, but {} was linked meanwhile: there are two now. Nothing is joined or made again",
+                                record.id, taken.rid
+                            ),
+                            (link, _) => format!(
+                                "it made {}, which belongs to link {} already. Nothing is joined or made again",
+                                record.id,
+                                link.unwrap_or_default()
+                            ),
+                        };
+                        if write.state == WriteState::Uncertain {
+                            store.mark_due(write.link, now, std::time::Duration::ZERO, "looked up")?;
+                        }
                         store.audit(&write, "refused", |_| None, &why, now)?;
                         store.move_write(write.id, WriteState::Parked, Some(&why), None, now)?;
                         return Ok(Sent::Parked);

@@ -24,18 +24,18 @@ pub struct Matched {
     pub links: u64,
     /// Keys that several records of one side share.
     pub ambiguous: Vec<(String, String)>,
-    /// There may be more to look at.
-    pub more: bool,
+    /// There may be more to look at, after this key.
+    pub more: Option<String>,
 }
 
-/// Looks at a few hundred fresh candidates at most.
+/// Looks at a few hundred fresh candidates with keys after `after`. Some of them may stay fresh.
 ///
 /// Nothing is matched before every side was listed completely once: a counterpart that was not listed yet
 /// would be made a second time.
 ///
 /// # Errors
 /// When the state file cannot be used.
-pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
+pub fn match_fresh(ctx: &Context, store: &Store, after: Option<&str>) -> Result<Matched> {
     let mut matched = Matched::default();
     for side in &ctx.sides {
         if store.stream(side.stream)?.swept_at.is_none() {
@@ -43,8 +43,9 @@ pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
         }
     }
     let unanswered = unanswered_creates(ctx, store)?;
-    let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), STEP)?;
-    matched.more = fresh.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), after, STEP)?;
+    let full = fresh.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    matched.more = fresh.last().filter(|_| full).and_then(|candidate| candidate.key.clone());
     for stray in fresh.iter().filter(|candidate| ctx.side_ix(&candidate.side).is_none()) {
         store.drop_candidate(&ctx.spec.name, &stray.side, &stray.rid)?;
     }

@@ -236,15 +236,18 @@ impl Engine {
     pub(super) async fn decide(&self, ctx: &Context, report: &mut PassReport) -> Result<Vec<String>> {
         loop {
             let ctx = ctx.clone();
-            let more = self
-                .store
-                .transact(move |store| {
-                    let changes = take_changes(&ctx, store)?;
-                    let matched = match_fresh(&ctx, store)?;
-                    Ok(changes || matched.more)
-                })
-                .await?;
-            if !more {
+            if !self.store.transact(move |store| take_changes(&ctx, store)).await? {
+                break;
+            }
+        }
+        let mut looked_at = None;
+        loop {
+            let ctx = ctx.clone();
+            let after = looked_at.take();
+            let matched =
+                self.store.transact(move |store| match_fresh(&ctx, store, after.as_deref())).await?;
+            looked_at = matched.more;
+            if looked_at.is_none() {
                 break;
             }
         }

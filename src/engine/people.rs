@@ -94,6 +94,10 @@ impl Engine {
                 store.move_write(id, WriteState::Dropped, Some("a person dropped it"), None, now)?;
                 store.audit(&write, "decided", |_| None, "a person dropped it", now)?;
                 store.withdraw_empty_batches(now)?;
+                if matches!(write.op, Op::Archive | Op::Delete) {
+                    // A link that only waited for this ends now.
+                    store.mark_due(write.link, now, std::time::Duration::ZERO, "dropped")?;
+                }
                 Ok(format!("write {id} is dropped; it comes back only when one of its records changes"))
             })
             .await?;
@@ -135,7 +139,11 @@ impl Engine {
             return Err(EngineError::Refused(format!("{rid} belongs to link {link} already")));
         }
         let one = super::apply::Sending { ctx, write, side, port };
-        self.adopt_record(&one, &record, "found").await?;
+        if self.adopt_record(&one, &record, "found").await? != super::apply::Sent::Done {
+            return Err(EngineError::Refused(format!(
+                "{rid} cannot join: another record did meanwhile, or the write is closed; `tallysync writes` says which"
+            )));
+        }
         Ok(format!("record {rid} joined the link; what it shows otherwise is merged at the next pass"))
     }
 
@@ -252,7 +260,10 @@ fn resolve_delete(
     };
     store.end_conflict(row.id, "resolved", if spread { "delete" } else { "keep" }, ctx.now)?;
     let writes = deletes::decided(ctx, store, view, spread)?;
-    super::guards::open_all(ctx, store)?;
+    // These a person has seen; what else is new in the sync has not been looked at by any guard yet.
+    for write in store.standing_writes(row.link)?.iter().filter(|write| write.state == WriteState::New) {
+        store.move_write(write.id, WriteState::Open, None, Some(ctx.now), ctx.now)?;
+    }
     Ok(format!("conflict {} is resolved; {writes} records are put away at the next pass", row.id))
 }
 

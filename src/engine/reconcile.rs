@@ -69,7 +69,9 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
         view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain))
     {
         // Its outcome decides what is true; it marks the link due when it is known.
-        done.blocked.push((id, format!("write {} is not answered for yet", write.id)));
+        let waits = format!("write {} is not answered for yet", write.id);
+        store.wait(id, ctx.now, &waits)?;
+        done.blocked.push((id, waits));
         return Ok(());
     }
     if let Some(member) = view.members.iter().find(|member| is_foreign(ctx, member)) {
@@ -93,6 +95,7 @@ fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut R
     if !stays_in_scope(ctx, store, &mut view, &decisions, done)? {
         return Ok(());
     }
+    close_orphans(ctx, store, &view)?;
     for (unit, decision) in &decisions {
         save(ctx, store, &mut view, unit, decision)?;
     }
@@ -282,6 +285,17 @@ fn save_conflict(
         why: conflict.reason.clone(),
     };
     store.put_conflict(&row, ctx.now)?;
+    Ok(())
+}
+
+/// A question about a field or group that the config no longer has can be decided by nobody.
+fn close_orphans(ctx: &Context, store: &Store, view: &LinkView) -> Result<()> {
+    for row in view.conflicts.iter().filter(|row| row.kind != "delete") {
+        if ctx.spec.units.iter().all(|unit| unit.name != row.unit) {
+            let how = format!("the config has no field or group {} any more", row.unit);
+            store.end_conflict(row.id, "closed", &how, ctx.now)?;
+        }
+    }
     Ok(())
 }
 

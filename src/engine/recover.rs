@@ -109,14 +109,7 @@ impl Engine {
             match found.as_slice() {
                 [record] => return self.adopt_record(one, record, "found").await,
                 [] => {}
-                several => {
-                    let ids: Vec<&str> = several.iter().map(|record| record.id.as_str()).collect();
-                    let why = format!(
-                        "several records carry our mark {mark}: {}. Keep one and adopt it",
-                        ids.join(", ")
-                    );
-                    return self.settle(one, WriteState::Parked, "unknown", &why, None).await;
-                }
+                several => return self.several_marked(one, &mark, several).await,
             }
             let lag = SignedDuration::try_from(lag).unwrap_or_default();
             if identity == CreateIdentity::Marker && waited < lag {

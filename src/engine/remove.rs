@@ -33,6 +33,19 @@ impl Engine {
             })
             .await?;
         if let Some(why) = objection {
+            let link = one.write.link;
+            self.store
+                .transact(move |store| {
+                    // The link does not end over this: it is decided again, and an edit against a delete asks.
+                    let Some(row) = store.link(link)?.filter(|row| row.state == "ending") else {
+                        return Ok(());
+                    };
+                    if row.why.as_deref().is_some_and(|why| why.starts_with("left the scope")) {
+                        return Ok(());
+                    }
+                    store.set_link_state(link, "live", None)
+                })
+                .await?;
             return self.overtaken(one, &why).await;
         }
         if !self.intend(one, vec![(String::new(), pre_image(&record))]).await? {

@@ -85,7 +85,8 @@ impl Store {
             "INSERT INTO agreed (link, field, number, value, origin, stamp, rule, decided_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (link, field) DO UPDATE SET number = excluded.number, \
              value = excluded.value, origin = excluded.origin, stamp = excluded.stamp, rule = excluded.rule, \
-             decided_at = excluded.decided_at WHERE agreed.number <> excluded.number",
+             decided_at = excluded.decided_at \
+             WHERE agreed.number <> excluded.number OR agreed.value <> excluded.value",
             params![
                 link,
                 row.field,

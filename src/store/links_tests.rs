@@ -102,7 +102,7 @@ fn candidates_come_in_key_order_when_settled_and_leave_when_linked() {
         .put_candidate("orders", &Candidate { state: "alone".into(), ..candidate("3", "a") }, None, None)
         .unwrap();
     let rids = |now: Option<i64>| -> Vec<String> {
-        let fresh = store.fresh_candidates("orders", now.map(at), 10).unwrap();
+        let fresh = store.fresh_candidates("orders", now.map(at), None, 10).unwrap();
         fresh.into_iter().map(|candidate| candidate.rid).collect()
     };
     assert_eq!(rids(Some(5)), ["2"]);

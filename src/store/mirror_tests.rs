@@ -141,3 +141,17 @@ fn every_reader_of_the_change_log_has_its_own_place() {
     assert_eq!(rest.len(), 2);
     assert_eq!(store.changes_after(crm, 0, 100).unwrap().len(), 5);
 }
+
+#[test]
+fn a_listing_that_shows_again_what_it_showed_before_a_read_shows_a_change() {
+    let store = Store::in_memory().unwrap();
+    let (erp, _) = orders(&store);
+    let (_, id) = store.observe(erp, &record("7", 1), Some(1), Cause::Poll, at(0)).unwrap();
+    // Our write, and somebody puts the old value back before the next listing.
+    store.observe(erp, &record("7", 2), None, Cause::Confirm, at(1)).unwrap();
+    assert_eq!(store.glances(erp).unwrap().glance("7", 1).unwrap(), Glance::Differs(id));
+    // A read that shows what was listed leaves the text known.
+    store.observe(erp, &record("7", 3), Some(3), Cause::Poll, at(2)).unwrap();
+    store.observe(erp, &record("7", 3), None, Cause::Read, at(3)).unwrap();
+    assert_eq!(store.glances(erp).unwrap().glance("7", 3).unwrap(), Glance::Same(id));
+}

@@ -159,7 +159,9 @@ impl Store {
             let fields = difference(&known.record.values, &record.values);
             self.log_change(known.stream, &record.id, kind, cause, Some(&fields), &at)?;
         }
-        if let Some(raw) = raw {
+        // What was read by id was not listed: the text of the listing before says nothing about it, and a listing
+        // that shows that text again shows a change.
+        if let Some(raw) = raw.or_else(|| kind.is_some().then_some(0)) {
             self.run(
                 "UPDATE seen SET raw = ?3 WHERE stream = ?1 AND rid = ?2",
                 params![known.stream, record.id, raw],

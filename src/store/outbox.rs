@@ -318,18 +318,47 @@ impl Store {
         Ok(())
     }
 
-    /// The last thing before the request leaves: from here on a crash means "unknown".
-    /// `false`: the row is not to be sent any more, a person or a newer decision was faster.
+    /// The last thing before the request leaves: from here on a crash means "unknown". `false`: it is not open
+    /// any more, and nothing was changed.
     ///
     /// # Errors
     /// When the state file cannot be used.
     pub fn mark_sent(&self, id: i64, at: Timestamp) -> Result<bool> {
-        let moved = self.run(
-            "UPDATE write SET state = 'sent', sent_at = ?2, attempts = attempts + 1 WHERE id = ?1 \
-             AND state IN ('open', 'uncertain')",
+        let changed = self.run(
+            "UPDATE write SET state = 'sent', sent_at = ?2, attempts = attempts + 1 WHERE id = ?1 AND state = 'open'",
             params![id, time_text(at)],
         )?;
-        Ok(moved > 0)
+        Ok(changed > 0)
+    }
+
+    /// The last create of a link on a side that was ever sent, or tried and not found out about: its mark, and
+    /// how often.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn former_create(&self, link: i64, side: &str) -> Result<Option<(String, u32)>> {
+        self.maybe(
+            "SELECT mark, attempts FROM write INDEXED BY write_link WHERE link = ?1 AND side = ?2 AND op = 'create' \
+             AND sent_at IS NOT NULL AND mark IS NOT NULL ORDER BY id DESC LIMIT 1",
+            params![link, side],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// A parked create that may have made its record: it names one, or its outcome was never found out.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn may_exist(&self, write: &Write) -> Result<bool> {
+        if write.op != Op::Create || write.state != WriteState::Parked {
+            return Ok(false);
+        }
+        let last: Option<String> = self.maybe(
+            "SELECT event FROM audit WHERE link = ?1 AND write = ?2 ORDER BY id DESC LIMIT 1",
+            [write.link, write.id],
+            |row| row.get(0),
+        )?;
+        Ok(write.rid.is_some() || last.as_deref() == Some("unknown"))
     }
 
     /// So many tries were made, sent or not.

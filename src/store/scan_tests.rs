@@ -62,7 +62,7 @@ fn the_questions_of_a_pass_read_no_table_from_end_to_end() {
     none("observe_gone", scanned(s, || s.observe_gone(erp, "r7", "410", Cause::Read, at(1))));
     none("astray", scanned(s, || s.astray(erp)));
     none("mark_absent_due", scanned(s, || s.mark_absent_due(erp, at(1))));
-    none("fresh_candidates", scanned(s, || s.fresh_candidates("orders", Some(at(1)), 10)));
+    none("fresh_candidates", scanned(s, || s.fresh_candidates("orders", Some(at(1)), None, 10)));
     none("candidates_with_key", scanned(s, || s.candidates_with_key("orders", "k7")));
     none("links_with_key", scanned(s, || s.links_with_key("orders", "r7")));
     none("members", scanned(s, || s.members(links[7])));

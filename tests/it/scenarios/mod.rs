@@ -6,6 +6,7 @@
 mod config_changes;
 mod conflicts;
 mod deleting;
+mod doubts;
 mod guarding;
 mod linking;
 mod lost;
