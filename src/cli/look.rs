@@ -24,7 +24,7 @@ fn rows(global: &Global, view: View, subject: Option<&str>, limit: u32) -> Resul
     {
         let what = if view == View::Changes { "system" } else { "sync" };
         let text = format!("there is no {what} {name:?}; the config has: {}", known.join(", "));
-        return Err(Failed::new(text));
+        return Err(Failed::config(text));
     }
     Ok(found)
 }

@@ -61,7 +61,10 @@ impl Failed {
 
 impl From<EngineError> for Failed {
     fn from(error: EngineError) -> Self {
-        Self::new(error.to_string())
+        match error {
+            EngineError::Unknown(text) => Self::config(text),
+            other => Self::new(other.to_string()),
+        }
     }
 }
 

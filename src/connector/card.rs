@@ -68,7 +68,7 @@ fn overwrite(capabilities: &Capabilities, what: &str) -> (Level, String) {
         WriteCondition::Compare => (
             Level::Bounded,
             format!(
-                "{what} has no conditional write{note}: each record is read just before it is written and read back after. An edit within that window is overwritten unseen; the length of the window is published as a metric."
+                "{what} has no conditional write{note}: each record is read just before it is written and read back after. An edit within that window is overwritten unseen."
             ),
         ),
         WriteCondition::None => (

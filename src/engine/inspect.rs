@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::boot::{Unbuilt, looking};
 use super::context::stream_key;
-use super::{Engine, Result};
+use super::{Engine, EngineError, Result};
 use crate::config::model::Config;
 use crate::connector::api::{Capabilities, Listing};
 use crate::core::record::Values;
@@ -200,6 +200,10 @@ impl Engine {
 
     async fn first_page(&self, sync: &SyncSpec, ix: SideIx) -> Result<Vec<(String, String)>> {
         let port = self.open(sync, ix).await?;
+        let creates = sync.sides.get(ix).is_some_and(|side| !side.create_for.is_empty());
+        if let Some(why) = port.entity.creates_refused().filter(|_| creates) {
+            return Err(EngineError::Refused(format!("records cannot be created here: {why}")));
+        }
         let page = port.entity.list(&Listing::Since(None), None).await?;
         let limit = usize::try_from(RECORDS).unwrap_or(usize::MAX);
         let mut shown = Vec::new();

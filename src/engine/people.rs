@@ -161,7 +161,10 @@ impl Engine {
         let is_sync = self.syncs.iter().any(|sync| sync.name == name);
         let is_system = self.config.systems.contains_key(name);
         if !is_sync && !is_system {
-            return Err(EngineError::Refused(format!("there is no sync or system {name:?} in the config")));
+            let syncs = self.syncs.iter().map(|sync| sync.name.as_str());
+            let known: Vec<&str> = syncs.chain(self.config.systems.keys().map(String::as_str)).collect();
+            let text = format!("there is no sync or system {name:?}; the config has: {}", known.join(", "));
+            return Err(EngineError::Unknown(text));
         }
         let (owned, connector) = (name.to_owned(), self.connector_of(name));
         self.store
