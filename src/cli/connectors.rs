@@ -154,7 +154,7 @@ fn full_text(look: Look, one: &Description) -> String {
     if let Some(note) = &one.note {
         text.push_str(&format!("{note}\n"));
     }
-    text.push_str(&format!("\nentities: {}\nauth: {}\n\n", entities(one), one.auth.join(", ")));
+    text.push_str(&format!("\nentities: {}\nauth: {}\n", entities(one), one.auth.join(", ")));
     let vars = one.vars.iter().map(|var| {
         vec![
             var.name.clone(),
@@ -165,6 +165,7 @@ fn full_text(look: Look, one: &Description) -> String {
         ]
     });
     if !one.vars.is_empty() {
+        text.push('\n');
         text.push_str(&look.table(&["var", "type", "required", "default", "note"], vars));
     }
     text.push_str(&cards_text(look, &one.id, &one.capabilities));
@@ -187,7 +188,12 @@ fn cards_text(look: Look, id: &str, entities: &[(String, Capabilities)]) -> Stri
         let heading = format!("What is guaranteed for {}", names.join(", "));
         text.push_str(&format!("\n{}\n", look.heading(&heading)));
         for line in lines {
-            text.push_str(&format!("  {:3} {:12} {}\n", line.promise, line.level.word(), line.text));
+            // `a record` stands where a name would stand, also at the beginning.
+            let said = match line.text.strip_prefix("a record") {
+                Some(rest) => format!("A record{rest}"),
+                None => line.text,
+            };
+            text.push_str(&format!("  {:3} {:12} {said}\n", line.promise, line.level.word()));
         }
     }
     text.push_str(&format!("\n{PROMISES}\n"));

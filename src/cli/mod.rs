@@ -113,9 +113,10 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Demo { .. } => Err(Failed::config("this tallysync was built without its demo")),
         Command::Init { from, output } => init::init(&global, from, &output),
         Command::Check => check::check(&global, look).await,
-        Command::Plan { name } => plan::plan(&global, look, name.as_deref()).await,
-        Command::Accept { name, plan, all, yes } => {
-            accept::accept(&global, look, &accept::Wish { name, plan, all, yes }).await
+        Command::Plan { name, full } => plan::plan(&global, look, name.as_deref(), full).await,
+        // The words make sure that there is either a name or `--all`.
+        Command::Accept { name, plan, all: _, yes } => {
+            accept::accept(&global, look, &accept::Wish { name, plan, yes }).await
         }
         Command::Sync { name, sweep } => work::sync(&global, look, name.as_deref(), sweep).await,
         Command::Run => work::daemon(&global).await,

@@ -187,7 +187,16 @@ impl Tallyfy {
                 self.api.send(ask(&["checklists"])).await?;
                 Json::Null
             }
-            Err(failure) => return Err(failure),
+            Err(mut failure) => {
+                // The only name in this address that can be wrong is the organisation's.
+                if failure.class == FailureClass::Gone {
+                    failure.answered.push_str(&format!(
+                        "; is `organization = \"{organization}\"` the id of the organisation, and is the token's user a \
+                         member of it?"
+                    ));
+                }
+                return Err(failure);
+            }
         };
         let named = match self.api.style() {
             Style::Organizations => {
