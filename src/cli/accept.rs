@@ -134,7 +134,11 @@ fn accepted_text(look: Look, done: &Accepted) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
-    text.push_str(&format!("They go out at the next pass: tallysync sync {sync}, or the daemon.\n"));
+    text.push_str(&if done.opened == 0 {
+        format!("It is live from now on: tallysync sync {sync}, or the daemon.\n")
+    } else {
+        format!("They go out at the next pass: tallysync sync {sync}, or the daemon.\n")
+    });
     text
 }
 
@@ -169,6 +173,13 @@ mod tests {
         let refused = agreed(&global(), Look::PLAIN, &printed(vec!["crm: 503".into()]), true).unwrap_err();
         assert_eq!(refused.code, 1);
         assert!(refused.text.contains("crm: 503"), "{}", refused.text);
+    }
+
+    #[test]
+    fn nothing_released_is_not_said_to_go_out() {
+        let text =
+            accepted_text(Look::PLAIN, &Accepted { sync: "orders".into(), opened: 0, moved: Vec::new() });
+        assert!(text.contains("live from now on") && !text.contains("They go out"), "{text}");
     }
 
     #[test]

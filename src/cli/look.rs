@@ -371,7 +371,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_write_is_the_one_that_counts_now() {
-        let parked = row(r#"{"state":"parked","reason":"changed on erp","failure":"locked","held_why":null}"#);
+        let parked =
+            row(r#"{"state":"parked","reason":"changed on erp","failure":"locked","held_why":null}"#);
         assert_eq!(waits_for(&parked), "locked");
         let done = row(r#"{"state":"done","reason":"changed on erp","failure":"the answer was lost"}"#);
         assert_eq!(waits_for(&done), "changed on erp");

@@ -158,9 +158,18 @@ fn later(name: &str, instead: &str) -> Failed {
 
 fn completions(shell: clap_complete::Shell) -> i32 {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "tallysync", &mut script);
+    clap_complete::generate(shell, &mut completed(), "tallysync", &mut script);
     print(&String::from_utf8_lossy(&script));
     FINE
+}
+
+/// The command line without what this version does not have: nobody should complete to a refusal.
+fn completed() -> clap::Command {
+    let whole = Arguments::command();
+    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("tallysync")
+        .args(whole.get_arguments().cloned())
+        .subcommands(shown.collect::<Vec<_>>())
 }
 
 /// Logs go to standard error, where systemd's journal takes them with its own times; `TALLYSYNC_LOG` is a

@@ -1,5 +1,7 @@
 //! `status`: how systems, syncs and listings stand, and what needs a person. Read from the state file alone.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -99,8 +101,9 @@ fn only_configured(standing: &mut Standing, config: &Config) {
     }
 }
 
-/// Problems that are printed one by one; a broken rule may park thousands of writes.
-const SHOWN: usize = 20;
+/// Problems of a kind that are printed one by one: a broken rule may park thousands of writes, and must not
+/// push the one system that does not answer out of sight.
+const SHOWN: usize = 10;
 
 const COUNTS: [&str; 7] = ["linked", "unlinked", "conflicts", "waiting", "held", "parked", "uncertain"];
 
@@ -150,34 +153,42 @@ fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
             super::output::one_line(&cell(row, "failure")),
         ]
     });
-    text.push_str(&format!(
-        "\n{}",
-        look.table(&["listing", "polled", "swept", "failure"], streams)
-    ));
+    text.push_str(&format!("\n{}", look.table(&["listing", "polled", "swept", "failure"], streams)));
     if standing.problems.is_empty() {
         text.push_str(&format!("\n{}\n", look.good("nothing needs a person")));
         return text;
     }
     let count = u64::try_from(standing.problems.len()).unwrap_or(u64::MAX);
     text.push_str(&format!("\n{}\n", look.bad(&format!("{} open:", counted(count, "problem")))));
-    for row in standing.problems.iter().take(SHOWN) {
-        let since = time_cell(row, "since");
-        let since = if since.is_empty() { since } else { format!("  (since {since})") };
-        let record = cell(row, "record");
-        let record = if record.is_empty() { record } else { format!(" {record}") };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &standing.problems {
+        let count = counts.entry(cell(row, "problem")).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            text.push_str(&problem_text(row));
+        }
+    }
+    for (problem, count) in counts.into_iter().filter(|(_, count)| *count > SHOWN) {
+        let more = count - SHOWN;
         text.push_str(&format!(
-            "  {} in {}{record}: {}{since}\n    -> {}\n",
-            cell(row, "problem"),
-            cell(row, "subject"),
-            super::output::one_line(&cell(row, "detail")),
-            cell(row, "remedy")
+            "  ... and {more} more of kind {problem}: tallysync status --json, or the view `problems`\n"
         ));
     }
-    let more = standing.problems.len().saturating_sub(SHOWN);
-    if more > 0 {
-        text.push_str(&format!("  ... and {more} more: tallysync status --json, or SELECT * FROM problems\n"));
-    }
     text
+}
+
+fn problem_text(row: &Row) -> String {
+    let since = time_cell(row, "since");
+    let since = if since.is_empty() { since } else { format!("  (since {since})") };
+    let record = cell(row, "record");
+    let record = if record.is_empty() { record } else { format!(" {record}") };
+    format!(
+        "  {} in {}{record}: {}{since}\n    -> {}\n",
+        cell(row, "problem"),
+        cell(row, "subject"),
+        super::output::one_line(&cell(row, "detail")),
+        cell(row, "remedy")
+    )
 }
 
 #[cfg(test)]
@@ -212,16 +223,19 @@ mod tests {
             r#"{"problem":"parked write","subject":"orders","id":1,"record":"SO-1","detail":"locked","since":null,"remedy":"retry"}"#,
         )
         .unwrap();
-        let flood = Standing {
-            systems: Vec::new(),
-            syncs: Vec::new(),
-            streams: Vec::new(),
-            problems: vec![problem; SHOWN + 3],
-        };
+        let mut problems = vec![problem; SHOWN + 3];
+        problems.push(Row::from_iter([
+            ("problem".to_owned(), json!("listing")),
+            ("detail".to_owned(), json!("503")),
+        ]));
+        let flood = Standing { systems: Vec::new(), syncs: Vec::new(), streams: Vec::new(), problems };
         let text = text(Look::PLAIN, &flood, "2026-11-21T12:00:00Z".parse().unwrap());
-        assert!(text.contains("\n23 problems open:\n"), "{text}");
+        assert!(text.contains("\n14 problems open:\n"), "{text}");
         assert_eq!(text.matches("locked").count(), SHOWN);
-        assert!(text.ends_with("... and 3 more: tallysync status --json, or SELECT * FROM problems\n"), "{text}");
+        assert!(
+            text.ends_with("... and 3 more: tallysync status --json, or the view `problems`\n"),
+            "{text}"
+        );
     }
 
     #[test]

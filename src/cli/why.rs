@@ -23,7 +23,10 @@ pub fn why(global: &Global, look: Look, sync: &str, record: &str, field: Option<
         && !spec.fields.iter().any(|known| known.name == field)
     {
         let names: Vec<&str> = spec.fields.iter().map(|known| known.name.as_str()).collect();
-        return Err(Failed::config(format!("sync {sync} has no field {field:?}; it has {}", names.join(", "))));
+        return Err(Failed::config(format!(
+            "sync {sync} has no field {field:?}; it has {}",
+            names.join(", ")
+        )));
     }
     let link = the_link(&store, sync, record)?;
     let told = tell(&store, spec, link, field)?;

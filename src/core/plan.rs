@@ -308,12 +308,7 @@ fn write_action(f: &mut fmt::Formatter<'_>, action: &Action) -> fmt::Result {
     Ok(())
 }
 
-fn write_remarks(
-    f: &mut fmt::Formatter<'_>,
-    heading: &str,
-    remarks: &[Remark],
-    shown: usize,
-) -> fmt::Result {
+fn write_remarks(f: &mut fmt::Formatter<'_>, heading: &str, remarks: &[Remark], shown: usize) -> fmt::Result {
     if remarks.is_empty() {
         return Ok(());
     }
@@ -409,7 +404,10 @@ tallyfy: 1 create
         let text = Brief(&long).to_string();
         assert!(text.starts_with("orders: 15 things to do\n"), "{text}");
         assert!(text.contains("SO-10 ") && !text.contains("SO-11 "), "{text}");
-        assert!(text.contains("\n... and 4 more: create erp salesOrder  (all of them with --full)\n"), "{text}");
+        assert!(
+            text.contains("\n... and 4 more: create erp salesOrder  (all of them with --full)\n"),
+            "{text}"
+        );
         assert!(text.contains("SO-99  (link 99)\n  delete erp"), "the only one of its kind is shown: {text}");
         assert!(text.contains("\n  erp: 503\n"), "{text}");
         assert!(text.contains("  ... and 2 more  (all"), "{text}");

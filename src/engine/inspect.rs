@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::boot::{Unbuilt, looking};
+use super::boot::{Unbuilt, epoch_has_a_place, looking};
 use super::context::stream_key;
 use super::{Engine, EngineError, Result};
 use crate::config::model::Config;
@@ -92,6 +92,9 @@ impl Inspection {
 /// When the state file cannot be used. What is wrong with systems and sides is in the answer.
 pub async fn inspect(config: Config, saying: &(dyn Fn(&str) + Sync)) -> Result<Inspection> {
     let path = config.state.path.clone();
+    if let Some(epoch) = &config.state.epoch {
+        epoch_has_a_place(epoch)?;
+    }
     let (engine, unbuilt) = looking(config)?;
     let mirror = Store::open_readonly(&path)?;
     let mut found = Inspection::default();

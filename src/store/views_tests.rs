@@ -119,7 +119,9 @@ fn a_person_with_only_sqlite3_finds_out() {
         "invoices|not accepted|0|0|0\norders|live|2|1|1"
     );
     assert_eq!(
-        ask("SELECT event, title, system, op, field, before, after, reason FROM recent_writes WHERE at > '2026'"),
+        ask(
+            "SELECT event, title, system, op, field, before, after, reason FROM recent_writes WHERE at > '2026'"
+        ),
         "sent|order 1042|crm|update|amount|1|12500.50|changed in erp"
     );
     assert_eq!(
