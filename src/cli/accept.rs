@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::args::Global;
 use super::output::{Look, Progress, counted, print, print_json};
-use super::place::config;
+use super::place::config_with_syncs;
 use super::plan::{plan_json, plan_text};
 use super::{FINE, Failed, Outcome, ask};
 use crate::core::spec::SyncSpec;
@@ -34,7 +34,7 @@ enum Done {
 
 /// `accept NAME`.
 pub async fn accept(global: &Global, look: Look, wish: &Wish) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::engine(config_with_syncs(global)?).await?;
     let mut accepted = Vec::new();
     let mut told = false;
     for sync in engine.syncs_meant(wish.name.as_deref())? {

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::args::Global;
 use super::output::{Look, Progress, print, print_json};
-use super::place::config;
+use super::place::config_with_syncs;
 use super::work::standing_text;
 use super::{CHANGES, FAILED, FINE, Outcome};
 use crate::core::plan::Brief;
@@ -14,7 +14,7 @@ use crate::store::read::View;
 
 /// `plan [NAME]`.
 pub async fn plan(global: &Global, look: Look, name: Option<&str>, full: bool) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::engine(config_with_syncs(global)?).await?;
     let progress = Progress::new(global.json);
     let mut plans = Vec::new();
     for sync in engine.syncs_meant(name)? {

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::args::Global;
 use super::output::{Look, Progress, Row, counted, print, print_json};
-use super::place::{config, read_config};
+use super::place::{config_with_syncs, read_config};
 use super::{FAILED, FINE, Failed, Outcome};
 use crate::core::spec::SyncSpec;
 use crate::engine::pass::{PassOptions, PassReport};
@@ -18,15 +18,9 @@ const ROUNDS: usize = 10;
 
 /// `run`.
 pub async fn daemon(global: &Global) -> Outcome {
-    let config = config(global)?;
+    let config = config_with_syncs(global)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
-    }
-    if config.syncs.is_empty() {
-        return Err(Failed::config(format!(
-            "{} has no [[sync]]: there is nothing to run",
-            config.path.display()
-        )));
     }
     let engine = boot::engine(config).await?;
     let again = global.clone();
@@ -37,7 +31,7 @@ pub async fn daemon(global: &Global) -> Outcome {
 
 /// `sync [NAME] [--sweep]`.
 pub async fn sync(global: &Global, look: Look, name: Option<&str>, sweep: bool) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::engine(config_with_syncs(global)?).await?;
     let syncs = engine.syncs_meant(name)?;
     let progress = Progress::new(global.json);
     let mut reports = Vec::new();
