@@ -232,10 +232,8 @@ mod tests {
         let text = text(Look::PLAIN, &flood, "2026-11-21T12:00:00Z".parse().unwrap());
         assert!(text.contains("\n14 problems open:\n"), "{text}");
         assert_eq!(text.matches("locked").count(), SHOWN);
-        assert!(
-            text.ends_with("... and 3 more: tallysync status --json, or the view `problems`\n"),
-            "{text}"
-        );
+        assert!(text.contains("  listing in : 503\n"), "no kind hides another: {text}");
+        assert!(text.contains("... and 3 more of kind parked write: tallysync status --json"), "{text}");
     }
 
     #[test]
