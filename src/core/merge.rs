@@ -16,6 +16,9 @@ use super::value::{Seen, Value};
 /// The reason of a conflict that goes on: the one for which it began stays the one to show.
 pub const UNDECIDED: &str = "a person has not decided yet";
 
+/// What a write is for when the value was decided before: by a person, or by a pass that could not write it.
+pub const BEHIND: &str = "does not show the agreed value yet";
+
 /// The agreed value of one unit: what all sides should say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreed {
