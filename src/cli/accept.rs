@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::args::Global;
 use super::output::{Look, Progress, counted, print, print_json};
-use super::place::config;
+use super::place::config_with_syncs;
 use super::plan::{plan_json, plan_text};
 use super::{FINE, Failed, Outcome, ask};
 use crate::core::spec::SyncSpec;
@@ -19,8 +19,6 @@ pub struct Wish {
     pub name: Option<String>,
     /// Its plan.
     pub plan: Option<i64>,
-    /// Every sync that waits.
-    pub all: bool,
     /// Without asking.
     pub yes: bool,
 }
@@ -30,15 +28,15 @@ enum Done {
     Accepted(Accepted),
     /// Printed, and a person said no.
     Declined(String),
-    /// `--all`, and nothing waits there.
-    NothingWaits,
+    /// It is accepted, as it is configured now.
+    NothingWaits(String),
 }
 
 /// `accept NAME`.
 pub async fn accept(global: &Global, look: Look, wish: &Wish) -> Outcome {
-    let engine = boot::planning(config(global)?).await?;
+    let engine = boot::planning(config_with_syncs(global)?).await?;
     let mut accepted = Vec::new();
-    let mut declined = false;
+    let mut told = false;
     for sync in engine.syncs_meant(wish.name.as_deref())? {
         match one(global, look, &engine, &sync, wish).await? {
             Done::Accepted(done) => {
@@ -48,15 +46,22 @@ pub async fn accept(global: &Global, look: Look, wish: &Wish) -> Outcome {
                 accepted.push(done);
             }
             Done::Declined(name) => {
-                declined = true;
+                told = true;
                 print(&format!("{name} is not accepted; nothing is written\n"));
             }
-            Done::NothingWaits => {}
+            Done::NothingWaits(name) if wish.name.is_some() && !global.json => {
+                told = true;
+                print(&format!(
+                    "{name} is accepted already; there is nothing to accept. Its next pass: tallysync sync {name}, \
+                     or the daemon\n"
+                ));
+            }
+            Done::NothingWaits(_) => {}
         }
     }
     if global.json {
         print_json(&Json::Array(accepted.iter().map(accepted_json).collect()));
-    } else if accepted.is_empty() && !declined {
+    } else if accepted.is_empty() && !told {
         print("no sync waits to be accepted\n");
     }
     Ok(FINE)
@@ -71,8 +76,9 @@ async fn one(
 ) -> Result<Done, Failed> {
     let name = sync.name.clone();
     let waiting = engine.store().transact(move |store| store.printed_plan(&name)).await?;
-    if wish.all && is_accepted(engine, sync).await? {
-        return Ok(Done::NothingWaits);
+    // Accepting once more would take back what was decided since, such as dropped writes.
+    if is_accepted(engine, sync).await? {
+        return Ok(Done::NothingWaits(sync.name.clone()));
     }
     if waiting.is_none() && wish.plan.is_none() {
         let progress = Progress::new(global.json);
@@ -90,7 +96,7 @@ async fn one(
 fn agreed(global: &Global, look: Look, printed: &Printed, yes: bool) -> Result<bool, Failed> {
     let sync = &printed.plan.sync;
     if !global.json {
-        print(&plan_text(look, printed));
+        print(&plan_text(look, printed, false));
     }
     if !printed.failures.is_empty() {
         return Err(Failed::new(format!(
@@ -128,7 +134,11 @@ fn accepted_text(look: Look, done: &Accepted) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
-    text.push_str(&format!("They go out at the next pass: tallysync sync {sync}, or the daemon.\n"));
+    text.push_str(&if done.opened == 0 {
+        format!("It is live from now on: tallysync sync {sync}, or the daemon.\n")
+    } else {
+        format!("They go out at the next pass: tallysync sync {sync}, or the daemon.\n")
+    });
     text
 }
 
@@ -163,6 +173,13 @@ mod tests {
         let refused = agreed(&global(), Look::PLAIN, &printed(vec!["crm: 503".into()]), true).unwrap_err();
         assert_eq!(refused.code, 1);
         assert!(refused.text.contains("crm: 503"), "{}", refused.text);
+    }
+
+    #[test]
+    fn nothing_released_is_not_said_to_go_out() {
+        let text =
+            accepted_text(Look::PLAIN, &Accepted { sync: "orders".into(), opened: 0, moved: Vec::new() });
+        assert!(text.contains("live from now on") && !text.contains("They go out"), "{text}");
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub enum Command {
     Plan {
         /// One sync only
         name: Option<String>,
+        /// Every single thing, where many are the same
+        #[arg(long)]
+        full: bool,
     },
     /// Accept the last printed plan of a new or changed sync
     Accept {

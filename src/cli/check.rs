@@ -4,6 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use super::args::Global;
+use super::connectors::PROMISES;
 use super::output::{Look, Progress, counted, print, print_json};
 use super::place::read_config;
 use super::{FAILED, FINE, Failed, Outcome, USAGE};
@@ -127,6 +128,9 @@ fn text(look: Look, found: &Inspection, warnings: &[String]) -> String {
         }
         side_text(look, side, &mut text);
     }
+    if found.sides.iter().any(|side| side.capabilities.is_some()) {
+        text.push_str(&format!("\n{PROMISES}\n"));
+    }
     text.push_str(&if found.is_fine() {
         format!("\n{}\n", look.good("everything is right"))
     } else {
@@ -138,8 +142,8 @@ fn text(look: Look, found: &Inspection, warnings: &[String]) -> String {
 fn side_text(look: Look, side: &SideReport, text: &mut String) {
     let name = format!("{}: {} in {}", side.side, side.entity, side.system);
     let laws = match side.records {
-        0 => "no record is known yet to try its lenses on".to_owned(),
-        count => format!("lenses tried on {}", counted(u64::try_from(count).unwrap_or(u64::MAX), "record")),
+        0 => "no record is known yet to try the mapping on".to_owned(),
+        count => format!("mapping tried on {}", counted(u64::try_from(count).unwrap_or(u64::MAX), "record")),
     };
     match &side.problem {
         Some(problem) => text.push_str(&format!("  {} {name}: {problem}\n", look.bad("failed"))),
@@ -151,7 +155,7 @@ fn side_text(look: Look, side: &SideReport, text: &mut String) {
     for law in &side.broken {
         text.push_str(&format!(
             "    {} field {}, record {}: {} ({} like it)\n",
-            look.bad("lens"),
+            look.bad("mapping"),
             law.field,
             law.record,
             law.text,
@@ -209,8 +213,8 @@ Systems
   failed two (tallyfy): login refused
 
 Sync orders
-  ok one: runs in one: every name is known there; lenses tried on 3 records
-    lens field memo, record 7: reads a, writes b (2 records like it)
+  ok one: runs in one: every name is known there; mapping tried on 3 records
+    mapping field memo, record 7: reads a, writes b (2 records like it)
   not tried two: runs in two: its system does not work
 
 something is not right; nothing was changed anywhere

@@ -24,7 +24,7 @@ fn rows(global: &Global, view: View, subject: Option<&str>, limit: u32) -> Resul
     {
         let what = if view == View::Changes { "system" } else { "sync" };
         let text = format!("there is no {what} {name:?}; the config has: {}", known.join(", "));
-        return Err(Failed::new(text));
+        return Err(Failed::config(text));
     }
     Ok(found)
 }
@@ -194,13 +194,20 @@ pub fn writes(global: &Global, look: Look, sync: Option<&str>, open: bool, limit
                 } else {
                     state
                 };
-                let failure = cell(row, "failure");
-                let why = if failure.is_empty() { cell(row, "reason") } else { failure };
+                let why = waits_for(row);
                 let what = what.join(" ").trim_end().to_owned();
                 vec![cell(row, "id"), cell(row, "sync"), cell(row, "title"), what, held, sent(row), why]
             })
         },
     )
+}
+
+/// Why a write stands where it stands: what holds it, what went wrong with it, or else why it was made. What
+/// went wrong on the way of a write that is done is history.
+fn waits_for(row: &Row) -> String {
+    let of = |column: &str| Some(cell(row, column)).filter(|text| !text.is_empty());
+    let failure = of("failure").filter(|_| cell(row, "state") != "done");
+    of("held_why").or(failure).unwrap_or_else(|| cell(row, "reason"))
 }
 
 /// `field: before -> after` of a write.
@@ -360,6 +367,18 @@ mod tests {
             links_text(Look::PLAIN, &links),
             "LINK  SYNC  TITLE  STATE  RECORDS\n1     o     t      live   a:1a  b:1b\n2     o     t      live   a:2a\n"
         );
+    }
+
+    #[test]
+    fn the_reason_of_a_write_is_the_one_that_counts_now() {
+        let parked =
+            row(r#"{"state":"parked","reason":"changed on erp","failure":"locked","held_why":null}"#);
+        assert_eq!(waits_for(&parked), "locked");
+        let done = row(r#"{"state":"done","reason":"changed on erp","failure":"the answer was lost"}"#);
+        assert_eq!(waits_for(&done), "changed on erp");
+        let held =
+            row(r#"{"state":"held","reason":"changed on erp","failure":null,"held_why":"31 % in one plan"}"#);
+        assert_eq!(waits_for(&held), "31 % in one plan");
     }
 
     #[test]

@@ -61,7 +61,10 @@ impl Failed {
 
 impl From<EngineError> for Failed {
     fn from(error: EngineError) -> Self {
-        Self::new(error.to_string())
+        match error {
+            EngineError::Unknown(text) => Self::config(text),
+            other => Self::new(other.to_string()),
+        }
     }
 }
 
@@ -110,9 +113,10 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Demo { .. } => Err(Failed::config("this tallysync was built without its demo")),
         Command::Init { from, output } => init::init(&global, from, &output),
         Command::Check => check::check(&global, look).await,
-        Command::Plan { name } => plan::plan(&global, look, name.as_deref()).await,
-        Command::Accept { name, plan, all, yes } => {
-            accept::accept(&global, look, &accept::Wish { name, plan, all, yes }).await
+        Command::Plan { name, full } => plan::plan(&global, look, name.as_deref(), full).await,
+        // The words make sure that there is either a name or `--all`.
+        Command::Accept { name, plan, all: _, yes } => {
+            accept::accept(&global, look, &accept::Wish { name, plan, yes }).await
         }
         Command::Sync { name, sweep } => work::sync(&global, look, name.as_deref(), sweep).await,
         Command::Run => work::daemon(&global).await,
@@ -154,9 +158,18 @@ fn later(name: &str, instead: &str) -> Failed {
 
 fn completions(shell: clap_complete::Shell) -> i32 {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "tallysync", &mut script);
+    clap_complete::generate(shell, &mut completed(), "tallysync", &mut script);
     print(&String::from_utf8_lossy(&script));
     FINE
+}
+
+/// The command line without what this version does not have: nobody should complete to a refusal.
+fn completed() -> clap::Command {
+    let whole = Arguments::command();
+    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("tallysync")
+        .args(whole.get_arguments().cloned())
+        .subcommands(shown.collect::<Vec<_>>())
 }
 
 /// Logs go to standard error, where systemd's journal takes them with its own times; `TALLYSYNC_LOG` is a

@@ -47,6 +47,19 @@ pub fn config(global: &Global) -> Result<Config, Failed> {
     read_config(global).map_err(|problems| Failed::config(problems.to_string()))
 }
 
+/// The config for a command that works through the syncs.
+///
+/// # Errors
+/// Exit code 2 with every problem, or when there is no sync to work through.
+pub fn config_with_syncs(global: &Global) -> Result<Config, Failed> {
+    let config = config(global)?;
+    if config.syncs.is_empty() {
+        let text = format!("{} has no [[sync]]: there is nothing to do", config.path.display());
+        return Err(Failed::config(text));
+    }
+    Ok(config)
+}
+
 /// The state file for looking into it, and the config where it can be read. With `--state` the file can be
 /// looked into without any config.
 ///
@@ -85,6 +98,35 @@ mod tests {
         let Err(failed) = looking(&global(Some(&missing), None)) else { panic!("no config, no state") };
         assert_eq!(failed.code, 2);
         assert!(failed.text.contains("--state FILE"), "{}", failed.text);
+    }
+
+    #[test]
+    fn a_config_without_a_sync_has_nothing_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sync.toml");
+        std::fs::write(&path, "[systems.erp]\nconnector = \"netsuite\"\n").unwrap();
+        let refused = config_with_syncs(&global(Some(&path), None)).unwrap_err();
+        assert_eq!(refused.code, 2);
+        assert!(refused.text.contains("no [[sync]]"), "{}", refused.text);
+    }
+
+    #[test]
+    fn what_is_no_state_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (empty, text) = (folder.path().join("empty.db"), folder.path().join("text.db"));
+        std::fs::write(&empty, "").unwrap();
+        std::fs::write(&text, "not a database, but long enough to have the header of one in it ".repeat(20))
+            .unwrap();
+        let none = folder.path().join("none.toml");
+        for (path, why) in [
+            (folder.path(), "it is a folder"),
+            (empty.as_path(), "nothing of tallysync in it"),
+            (text.as_path(), "not a database"),
+        ] {
+            let Err(failed) = looking(&global(Some(&none), Some(path))) else { panic!("{why}") };
+            assert!(failed.text.contains(&path.display().to_string()), "{}", failed.text);
+            assert!(failed.text.contains(why), "{}", failed.text);
+        }
     }
 
     #[test]

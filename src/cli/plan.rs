@@ -4,14 +4,17 @@ use serde_json::{Value as Json, json};
 
 use super::args::Global;
 use super::output::{Look, Progress, print, print_json};
-use super::place::config;
+use super::place::config_with_syncs;
+use super::work::standing_text;
 use super::{CHANGES, FAILED, FINE, Outcome};
+use crate::core::plan::Brief;
 use crate::engine::accept::Printed;
 use crate::engine::boot;
+use crate::store::read::View;
 
 /// `plan [NAME]`.
-pub async fn plan(global: &Global, look: Look, name: Option<&str>) -> Outcome {
-    let engine = boot::planning(config(global)?).await?;
+pub async fn plan(global: &Global, look: Look, name: Option<&str>, full: bool) -> Outcome {
+    let engine = boot::planning(config_with_syncs(global)?).await?;
     let progress = Progress::new(global.json);
     let mut plans = Vec::new();
     for sync in engine.syncs_meant(name)? {
@@ -19,7 +22,12 @@ pub async fn plan(global: &Global, look: Look, name: Option<&str>) -> Outcome {
         let printed = engine.plan(&sync, true).await?;
         progress.clear();
         if !global.json {
-            print(&plan_text(look, &printed));
+            let name = sync.name.clone();
+            let row =
+                engine.store().transact(move |store| store.view(View::Status, Some(&name), 1)).await?.pop();
+            print(&plan_text(look, &printed, full));
+            print(&standing_text(look, &row.unwrap_or_default()));
+            print("\n");
         }
         plans.push(printed);
     }
@@ -46,9 +54,9 @@ pub fn plan_json(printed: &Printed) -> Json {
     })
 }
 
-/// A printed plan for people, with what to do next.
-pub fn plan_text(look: Look, printed: &Printed) -> String {
-    let plan = printed.plan.to_string();
+/// A printed plan for people, with what to do next; long lists of the same are counted unless `full`.
+pub fn plan_text(look: Look, printed: &Printed, full: bool) -> String {
+    let plan = if full { printed.plan.to_string() } else { Brief(&printed.plan).to_string() };
     let (head, body) = plan.split_once('\n').unwrap_or((&plan, ""));
     let mut text = format!("{}\n{body}", look.heading(head));
     if !printed.failures.is_empty() {
@@ -69,7 +77,7 @@ pub fn plan_text(look: Look, printed: &Printed) -> String {
             printed.id
         )
     };
-    text.push_str(&format!("\n{next}\n\n"));
+    text.push_str(&format!("\n{next}\n"));
     text
 }
 
@@ -97,15 +105,15 @@ mod tests {
     #[test]
     fn a_plan_says_what_to_do_next() {
         assert_eq!(
-            plan_text(Look::PLAIN, &printed()),
+            plan_text(Look::PLAIN, &printed(), false),
             "orders: 1 thing to do\n\nSO-1  (link 7)\n  create tallyfy runs: it has no counterpart\n\n\
              tallyfy: 1 create\n\nPlan 12. Nothing of orders is written until it is accepted.\n\
-             accept with: tallysync accept orders\n\n"
+             accept with: tallysync accept orders\n"
         );
         let accepted = Printed { needs_acceptance: false, ..printed() };
-        assert!(plan_text(Look::PLAIN, &accepted).contains("the next pass does this"));
+        assert!(plan_text(Look::PLAIN, &accepted, false).contains("the next pass does this"));
         let broken = Printed { failures: vec!["crm: 503".into()], ..printed() };
-        assert!(plan_text(Look::PLAIN, &broken).contains("not complete"));
+        assert!(plan_text(Look::PLAIN, &broken, false).contains("not complete"));
     }
 
     #[test]

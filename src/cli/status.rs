@@ -1,5 +1,7 @@
 //! `status`: how systems, syncs and listings stand, and what needs a person. Read from the state file alone.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -99,7 +101,20 @@ fn only_configured(standing: &mut Standing, config: &Config) {
     }
 }
 
+/// Problems of a kind that are printed one by one: a broken rule may park thousands of writes, and must not
+/// push the one system that does not answer out of sight.
+const SHOWN: usize = 10;
+
 const COUNTS: [&str; 7] = ["linked", "unlinked", "conflicts", "waiting", "held", "parked", "uncertain"];
+
+/// The last complete listing, with the number of records it had then: not how many there are now.
+fn swept(row: &Row, now: Timestamp) -> String {
+    let when = ago(&cell(row, "swept_at"), now);
+    match row.get("swept_count").and_then(Json::as_u64) {
+        Some(count) => format!("{when} ({})", counted(count, "record")),
+        None => when,
+    }
+}
 
 fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
     let mut text = String::new();
@@ -134,35 +149,46 @@ fn text(look: Look, standing: &Standing, now: Timestamp) -> String {
         vec![
             what.join(" ").trim_end().to_owned(),
             ago(&cell(row, "polled_at"), now),
-            ago(&cell(row, "swept_at"), now),
-            cell(row, "swept_count"),
-            cell(row, "failure"),
+            swept(row, now),
+            super::output::one_line(&cell(row, "failure")),
         ]
     });
-    text.push_str(&format!(
-        "\n{}",
-        look.table(&["listing", "polled", "swept", "records", "failure"], streams)
-    ));
+    text.push_str(&format!("\n{}", look.table(&["listing", "polled", "swept", "failure"], streams)));
     if standing.problems.is_empty() {
         text.push_str(&format!("\n{}\n", look.good("nothing needs a person")));
         return text;
     }
     let count = u64::try_from(standing.problems.len()).unwrap_or(u64::MAX);
     text.push_str(&format!("\n{}\n", look.bad(&format!("{} open:", counted(count, "problem")))));
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for row in &standing.problems {
-        let since = time_cell(row, "since");
-        let since = if since.is_empty() { since } else { format!("  (since {since})") };
-        let record = cell(row, "record");
-        let record = if record.is_empty() { record } else { format!(" {record}") };
+        let count = counts.entry(cell(row, "problem")).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            text.push_str(&problem_text(row));
+        }
+    }
+    for (problem, count) in counts.into_iter().filter(|(_, count)| *count > SHOWN) {
+        let more = count - SHOWN;
         text.push_str(&format!(
-            "  {} in {}{record}: {}{since}\n    -> {}\n",
-            cell(row, "problem"),
-            cell(row, "subject"),
-            super::output::one_line(&cell(row, "detail")),
-            cell(row, "remedy")
+            "  ... and {more} more of kind {problem}: tallysync status --json, or the view `problems`\n"
         ));
     }
     text
+}
+
+fn problem_text(row: &Row) -> String {
+    let since = time_cell(row, "since");
+    let since = if since.is_empty() { since } else { format!("  (since {since})") };
+    let record = cell(row, "record");
+    let record = if record.is_empty() { record } else { format!(" {record}") };
+    format!(
+        "  {} in {}{record}: {}{since}\n    -> {}\n",
+        cell(row, "problem"),
+        cell(row, "subject"),
+        super::output::one_line(&cell(row, "detail")),
+        cell(row, "remedy")
+    )
 }
 
 #[cfg(test)]
@@ -192,6 +218,32 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_problems_is_counted() {
+        let problem: Row = serde_json::from_str(
+            r#"{"problem":"parked write","subject":"orders","id":1,"record":"SO-1","detail":"locked","since":null,"remedy":"retry"}"#,
+        )
+        .unwrap();
+        let mut problems = vec![problem; SHOWN + 3];
+        problems.push(Row::from_iter([
+            ("problem".to_owned(), json!("listing")),
+            ("detail".to_owned(), json!("503")),
+        ]));
+        let flood = Standing { systems: Vec::new(), syncs: Vec::new(), streams: Vec::new(), problems };
+        let text = text(Look::PLAIN, &flood, "2026-11-21T12:00:00Z".parse().unwrap());
+        assert!(text.contains("\n14 problems open:\n"), "{text}");
+        assert_eq!(text.matches("locked").count(), SHOWN);
+        assert!(text.contains("  listing in : 503\n"), "no kind hides another: {text}");
+        assert!(text.contains("... and 3 more of kind parked write: tallysync status --json"), "{text}");
+    }
+
+    #[test]
+    fn what_a_sweep_counted_is_told_as_of_then() {
+        let row: Row =
+            serde_json::from_str(r#"{"swept_at":"2026-11-21T11:50:00.000000Z","swept_count":75}"#).unwrap();
+        assert_eq!(swept(&row, "2026-11-21T12:00:00Z".parse().unwrap()), "10 min ago (75 records)");
+    }
+
+    #[test]
     fn a_quiet_status() {
         let text = text(Look::PLAIN, &standing(Vec::new()), "2026-11-21T12:00:00Z".parse().unwrap());
         let expected = "\
@@ -201,7 +253,7 @@ erp     netsuite   Corp  2 min ago  works
 SYNC    STATE  LAST PASS  LINKED  UNLINKED  CONFLICTS  WAITING  HELD  PARKED  UNCERTAIN
 orders  live   40 s ago   12      1         1          0        0     0       0
 
-LISTING         POLLED    SWEPT  RECORDS  FAILURE
+LISTING         POLLED    SWEPT  FAILURE
 erp salesOrder  40 s ago  never
 
 nothing needs a person

@@ -23,7 +23,10 @@ pub fn why(global: &Global, look: Look, sync: &str, record: &str, field: Option<
         && !spec.fields.iter().any(|known| known.name == field)
     {
         let names: Vec<&str> = spec.fields.iter().map(|known| known.name.as_str()).collect();
-        return Err(Failed::new(format!("sync {sync} has no field {field:?}; it has {}", names.join(", "))));
+        return Err(Failed::config(format!(
+            "sync {sync} has no field {field:?}; it has {}",
+            names.join(", ")
+        )));
     }
     let link = the_link(&store, sync, record)?;
     let told = tell(&store, spec, link, field)?;
@@ -41,7 +44,7 @@ fn spec<'c>(config: Option<&'c Config>, sync: &str) -> Result<Option<&'c SyncSpe
         Some(spec) => Ok(Some(spec)),
         None => {
             let names: Vec<&str> = config.syncs.iter().map(|spec| spec.name.as_str()).collect();
-            Err(Failed::new(format!("there is no sync {sync:?}; the config has: {}", names.join(", "))))
+            Err(Failed::config(format!("there is no sync {sync:?}; the config has: {}", names.join(", "))))
         }
     }
 }
@@ -50,10 +53,7 @@ fn the_link(store: &Store, sync: &str, record: &str) -> Result<i64, Failed> {
     let found = store.find_links(sync, record)?;
     match found.as_slice() {
         [link] => Ok(*link),
-        [] => Err(Failed::new(format!(
-            "no link of {sync} is known by {record:?}. A record is named by SIDE:ID, by its key, or by its link \
-             number; `tallysync links {sync}` lists them, `tallysync links {sync} --unlinked` what waits"
-        ))),
+        [] => Err(Failed::new(unlinked(store, sync, record)?)),
         several => {
             let numbers: Vec<String> = several.iter().map(i64::to_string).collect();
             Err(Failed::new(format!(
@@ -62,6 +62,28 @@ fn the_link(store: &Store, sync: &str, record: &str) -> Result<i64, Failed> {
             )))
         }
     }
+}
+
+/// Why there is no link of this record: what is known of it, or where to look.
+fn unlinked(store: &Store, sync: &str, record: &str) -> Result<String, Failed> {
+    let waiting: Vec<String> = store
+        .view(View::Unlinked, Some(sync), u32::MAX)?
+        .iter()
+        .map(|row| (format!("{}:{}", cell(row, "side"), cell(row, "record")), row))
+        .filter(|(name, row)| name == record || cell(row, "key") == record)
+        .map(|(name, row)| {
+            let why = cell(row, "why");
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            format!("{name} is not linked in {sync} ({}{why})", cell(row, "state"))
+        })
+        .collect();
+    if !waiting.is_empty() {
+        return Ok(waiting.join("\n"));
+    }
+    Ok(format!(
+        "no link of {sync} is known by {record:?}. A record is named by SIDE:ID, by its key, or by its link \
+         number; `tallysync links {sync}` lists them, `tallysync links {sync} --unlinked` what waits"
+    ))
 }
 
 /// The documented JSON form.

@@ -5,27 +5,22 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::args::Global;
-use super::output::{Look, Progress, counted, print, print_json};
-use super::place::{config, read_config};
+use super::output::{Look, Progress, Row, counted, print, print_json};
+use super::place::{config_with_syncs, read_config};
 use super::{FAILED, FINE, Failed, Outcome};
 use crate::core::spec::SyncSpec;
 use crate::engine::pass::{PassOptions, PassReport};
 use crate::engine::{Engine, boot, daemon};
+use crate::store::read::View;
 
 /// Rounds over all syncs in one command: a write of one sync may be a change for another.
 const ROUNDS: usize = 10;
 
 /// `run`.
 pub async fn daemon(global: &Global) -> Outcome {
-    let config = config(global)?;
+    let config = config_with_syncs(global)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
-    }
-    if config.syncs.is_empty() {
-        return Err(Failed::config(format!(
-            "{} has no [[sync]]: there is nothing to run",
-            config.path.display()
-        )));
     }
     let engine = boot::engine(config).await?;
     let again = global.clone();
@@ -36,7 +31,7 @@ pub async fn daemon(global: &Global) -> Outcome {
 
 /// `sync [NAME] [--sweep]`.
 pub async fn sync(global: &Global, look: Look, name: Option<&str>, sweep: bool) -> Outcome {
-    let engine = boot::engine(config(global)?).await?;
+    let engine = boot::engine(config_with_syncs(global)?).await?;
     let syncs = engine.syncs_meant(name)?;
     let progress = Progress::new(global.json);
     let mut reports = Vec::new();
@@ -54,7 +49,11 @@ pub async fn sync(global: &Global, look: Look, name: Option<&str>, sweep: bool) 
         print_json(&Json::Array(reports.iter().map(report_json).collect()));
     } else {
         for report in &reports {
+            let name = report.sync.clone();
+            let row =
+                engine.store().transact(move |store| store.view(View::Status, Some(&name), 1)).await?.pop();
             print(&report_text(look, report));
+            print(&standing_text(look, &row.unwrap_or_default()));
         }
     }
     Ok(if reports.iter().any(|report| !report.failures.is_empty()) { FAILED } else { FINE })
@@ -128,6 +127,27 @@ fn report_text(look: Look, report: &PassReport) -> String {
     text
 }
 
+/// What a sync leaves open, in one line with the command that shows it; nothing when all is done.
+pub fn standing_text(look: Look, status: &Row) -> String {
+    let parts: Vec<String> = [
+        ("conflicts", "conflict to decide", "conflicts to decide"),
+        ("waiting", "write waiting", "writes waiting"),
+        ("held", "write held", "writes held"),
+        ("parked", "write parked", "writes parked"),
+        ("uncertain", "write uncertain", "writes uncertain"),
+    ]
+    .iter()
+    .filter_map(|(column, one, many)| {
+        let count = status.get(*column)?.as_u64().filter(|count| *count > 0)?;
+        Some(format!("{count} {}", if count == 1 { one } else { many }))
+    })
+    .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!("  {}: {}; see tallysync status\n", look.warn("open"), parts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +177,17 @@ mod tests {
             report_text(Look::PLAIN, &idle),
             "orders: 0 changes seen, nothing written\n  not accepted\n"
         );
+    }
+
+    #[test]
+    fn what_stays_open_is_said() {
+        let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
+        let open = row(r#"{"conflicts":1,"waiting":0,"held":4,"parked":0,"uncertain":0}"#);
+        assert_eq!(
+            standing_text(Look::PLAIN, &open),
+            "  open: 1 conflict to decide, 4 writes held; see tallysync status\n"
+        );
+        assert_eq!(standing_text(Look::PLAIN, &row(r#"{"conflicts":0,"held":0}"#)), "");
     }
 
     #[test]

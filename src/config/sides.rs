@@ -183,8 +183,8 @@ fn remarks(side: &ReadSide, table: &Section<'_>, report: &mut Report<'_>) {
     let runs = side.connector == TALLYFY && side.spec.entity == RUNS;
     if runs && !side.spec.create_for.is_empty() && side.spec.marker.is_none() {
         let message = format!(
-            "{owner}: side {name} launches processes but has no marker: a launch whose answer is lost \
-             cannot be found again and will be held for a person"
+            "{owner}: side {name} launches processes but has no marker: without one no process is launched, \
+             because a launch whose answer is lost could not be found again"
         );
         report.warn(&side.create_at, message);
     }

@@ -82,6 +82,11 @@ pub trait Entity: Send + Sync {
     /// Looks for a record that an earlier [`Entity::create`] with this mark may have made.
     fn find_marked<'a>(&'a self, mark: &'a str) -> BoxFuture<'a, Result<Vec<Record>, Failure>>;
 
+    /// Why no record can be created as this side is configured, where that is known before one is tried.
+    fn creates_refused(&self) -> Option<String> {
+        None
+    }
+
     /// Creates a record. One attempt; an unknown outcome is a `Failure` with [`Applied::Unknown`].
     fn create<'a>(&'a self, new: &'a NewRecord) -> BoxFuture<'a, Result<Written, Failure>>;
 

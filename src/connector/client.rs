@@ -351,7 +351,14 @@ impl Client {
             TransportError::AnswerLost(_) => (FailureClass::Transient, Applied::Unknown),
             TransportError::TooLarge(_) => (FailureClass::Bug, Applied::Unknown),
         };
-        let mut failure = Failure::new(class, call.attempted.clone(), error.to_string());
+        // Where it was to go is the first thing to look at: a wrong address fails like a system that is down.
+        let answered = match error {
+            TransportError::NotSent(why) => {
+                format!("not sent to {}: {why}", self.origin())
+            }
+            other => other.to_string(),
+        };
+        let mut failure = Failure::new(class, call.attempted.clone(), answered);
         if !call.repeatable {
             failure.applied = applied;
         }

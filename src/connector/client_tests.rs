@@ -77,6 +77,8 @@ async fn retries_end() {
     let fakes = scripted(vec![]);
     let failure = client(&fakes).call(call("POST", false)).await.unwrap_err();
     assert_eq!((failure.class, failure.applied), (FailureClass::Transient, Applied::No));
+    let origin = client(&fakes).origin();
+    assert!(failure.answered.contains(&format!("not sent to {origin}: ")), "{}", failure.answered);
     assert_eq!(sent(&fakes), 4);
 }
 

@@ -13,6 +13,12 @@ use self::view::View;
 use super::spec::{FieldSpec, First, Rule, SideIx, SideSpec, Unit};
 use super::value::{Seen, Value};
 
+/// The reason of a conflict that goes on: the one for which it began stays the one to show.
+pub const UNDECIDED: &str = "a person has not decided yet";
+
+/// What a write is for when the value was decided before: by a person, or by a pass that could not write it.
+pub const BEHIND: &str = "does not show the agreed value yet";
+
 /// The agreed value of one unit: what all sides should say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreed {
@@ -226,7 +232,7 @@ fn first_link(view: &View) -> Decision {
         [] => undecided(view, "no side shows this field".to_owned()),
         [only] if view.input.frozen => decide(only, "all sides now say the same".to_owned()),
         [only] => decide(only, view.first_reason(only)),
-        _ if view.input.frozen => conflict(view, None, candidates, "a person has not decided yet".to_owned()),
+        _ if view.input.frozen => conflict(view, None, candidates, UNDECIDED.to_owned()),
         several => match rules::first(view, several) {
             Outcome::Chosen(chosen, reason) => decide(&chosen, reason),
             Outcome::Ask(reason) => conflict(view, None, candidates, reason),
@@ -246,12 +252,7 @@ fn next_link(view: &View, agreed: &Agreed) -> Decision {
         return settle(view, agreed, reason);
     }
     if view.input.frozen {
-        return conflict(
-            view,
-            view.input.agreed.as_ref(),
-            candidates,
-            "a person has not decided yet".to_owned(),
-        );
+        return conflict(view, view.input.agreed.as_ref(), candidates, UNDECIDED.to_owned());
     }
     match rules::joining(view, &agreed, &candidates) {
         Outcome::Chosen(chosen, why) if rules::same(view, &chosen.values, &agreed.values) => {
@@ -319,7 +320,7 @@ fn decide_changes(view: &View, agreed: &Agreed) -> Result<(Agreed, String), Box<
             let decided = next(view, agreed, Candidate { values, sides: changed_sides(view) });
             return Ok((decided, "all sides came to say the same by themselves".to_owned()));
         }
-        let waiting = "a person has not decided yet".to_owned();
+        let waiting = UNDECIDED.to_owned();
         return Err(Box::new(conflict(view, Some(agreed), open_candidates(view), waiting)));
     }
     match by_rule(view, agreed) {

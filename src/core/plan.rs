@@ -202,25 +202,48 @@ impl Serialize for Plan {
     }
 }
 
+/// Things that do the same, and remarks of one kind, that are printed before the rest is only counted.
+const SHOWN: usize = 10;
+
+/// A plan for people in which long lists of the same are cut and counted: nothing is left out unsaid.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief<'a>(pub &'a Plan);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, SHOWN)
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, usize::MAX)
+    }
+}
+
+/// What a thing does, for counting those that do the same: `create tallyfy runs`.
+fn doing(actions: &[&Action]) -> String {
+    let parts: Vec<String> = actions
+        .iter()
+        .map(|action| format!("{} {} {}", action.kind.name(), action.side, action.entity))
+        .collect();
+    parts.join(" and ")
+}
+
+impl Plan {
+    fn write(&self, f: &mut fmt::Formatter<'_>, shown: usize) -> fmt::Result {
         if self.is_empty() {
             writeln!(f, "{}: nothing to do", self.sync)?;
         } else {
             writeln!(f, "{}: {} to do", self.sync, counted(self.actions.len(), "thing"))?;
         }
-        // One block per thing, in the order in which the things first appear.
-        let mut groups: Vec<(Option<i64>, &str, Vec<&Action>)> = Vec::new();
-        for action in &self.actions {
-            let same = |group: &&mut (Option<i64>, &str, Vec<&Action>)| {
-                group.0 == action.link && (action.link.is_some() || group.1 == action.title)
-            };
-            match groups.iter_mut().find(same) {
-                Some((_, _, actions)) => actions.push(action),
-                None => groups.push((action.link, &action.title, vec![action])),
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (link, title, actions) in self.things() {
+            let count = counts.entry(doing(&actions)).or_default();
+            *count += 1;
+            if *count > shown {
+                continue;
             }
-        }
-        for (link, title, actions) in groups {
             writeln!(f)?;
             match link {
                 Some(link) => writeln!(f, "{title}  (link {link})")?,
@@ -230,9 +253,12 @@ impl fmt::Display for Plan {
                 write_action(f, action)?;
             }
         }
-        write_remarks(f, "Conflicts, for a person to decide (tallysync resolve):", &self.conflicts)?;
-        write_remarks(f, "Cannot be told apart, so not linked:", &self.ambiguous)?;
-        write_remarks(f, "Waiting:", &self.blocked)?;
+        for (doing, count) in counts.into_iter().filter(|(_, count)| *count > shown) {
+            writeln!(f, "\n... and {} more: {doing}  (all of them with --full)", count - shown)?;
+        }
+        write_remarks(f, "Conflicts, for a person to decide (tallysync resolve):", &self.conflicts, shown)?;
+        write_remarks(f, "Cannot be told apart, so not linked:", &self.ambiguous, shown)?;
+        write_remarks(f, "Waiting:", &self.blocked, shown)?;
         let calls = self.calls();
         if !calls.is_empty() {
             writeln!(f)?;
@@ -242,6 +268,24 @@ impl fmt::Display for Plan {
             writeln!(f, "{system}: {}", kinds.join(", "))?;
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// One block per thing, in the order in which the things first appear.
+    fn things(&self) -> Vec<(Option<i64>, &str, Vec<&Action>)> {
+        let mut places: BTreeMap<(Option<i64>, &str), usize> = BTreeMap::new();
+        let mut things: Vec<(Option<i64>, &str, Vec<&Action>)> = Vec::new();
+        for action in &self.actions {
+            // A link has one title for all its actions; before there is a link the title is all there is.
+            let title = if action.link.is_some() { "" } else { action.title.as_str() };
+            let place = *places.entry((action.link, title)).or_insert(things.len());
+            match things.get_mut(place) {
+                Some((_, _, actions)) => actions.push(action),
+                None => things.push((action.link, &action.title, vec![action])),
+            }
+        }
+        things
     }
 }
 
@@ -264,12 +308,20 @@ fn write_action(f: &mut fmt::Formatter<'_>, action: &Action) -> fmt::Result {
     Ok(())
 }
 
-fn write_remarks(f: &mut fmt::Formatter<'_>, heading: &str, remarks: &[Remark]) -> fmt::Result {
+fn write_remarks(f: &mut fmt::Formatter<'_>, heading: &str, remarks: &[Remark], shown: usize) -> fmt::Result {
     if remarks.is_empty() {
         return Ok(());
     }
     writeln!(f, "\n{heading}")?;
-    remarks.iter().try_for_each(|remark| writeln!(f, "  {}: {}", remark.title, remark.text))
+    for remark in remarks.iter().take(shown) {
+        // What concerns a whole listing has no title.
+        let title = if remark.title.is_empty() { String::new() } else { format!("{}: ", remark.title) };
+        writeln!(f, "  {title}{}", remark.text)?;
+    }
+    match remarks.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(f, "  ... and {more} more  (all of them with --full)"),
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -333,6 +385,34 @@ tallyfy: 1 create
         let empty = Plan { sync: "orders".to_owned(), ..Plan::default() };
         assert_eq!(empty.to_string(), "orders: nothing to do\n");
         assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn long_lists_of_the_same_are_cut_and_counted_and_nothing_else_is() {
+        let thing = |number: i64, kind| Action {
+            kind,
+            link: Some(number),
+            title: format!("SO-{number}"),
+            fields: Vec::new(),
+            ..plan().actions[0].clone()
+        };
+        let mut long = Plan { sync: "orders".to_owned(), ..Plan::default() };
+        long.actions = (1..=14).map(|number| thing(number, ActionKind::Create)).collect();
+        long.actions.push(thing(99, ActionKind::Delete));
+        let remark = Remark { link: None, title: String::new(), text: "erp: 503".to_owned() };
+        long.blocked = vec![remark; 12];
+        let text = Brief(&long).to_string();
+        assert!(text.starts_with("orders: 15 things to do\n"), "{text}");
+        assert!(text.contains("SO-10 ") && !text.contains("SO-11 "), "{text}");
+        assert!(
+            text.contains("\n... and 4 more: create erp salesOrder  (all of them with --full)\n"),
+            "{text}"
+        );
+        assert!(text.contains("SO-99  (link 99)\n  delete erp"), "the only one of its kind is shown: {text}");
+        assert!(text.contains("\n  erp: 503\n"), "{text}");
+        assert!(text.contains("  ... and 2 more  (all"), "{text}");
+        assert!(text.ends_with("erp: 14 creates, 1 delete\n"), "{text}");
+        assert!(long.to_string().contains("SO-14 "), "the whole plan is whole");
     }
 
     #[test]

@@ -44,7 +44,12 @@ impl Schedule {
         let weekdays = weekdays(weekday).map_err(|why| format!("{text:?}: {why}"))?;
         let line = |day: &str, weekday: &str| {
             let line = format!("0 {minute} {hour} {day} {month} {weekday}");
-            cron::Schedule::from_str(&line).map_err(|why| format!("{text:?} is not a schedule: {why}"))
+            cron::Schedule::from_str(&line).map_err(|_| {
+                format!(
+                    "{text:?} is not a schedule: minute 0-59, hour 0-23, day 1-31, month 1-12 or jan-dec, weekday \
+                     0-7 or sun-sat; each may be *, a list (1,15), a range (1-5) or a step (*/10)"
+                )
+            })
         };
         let lines = if day.starts_with('*') || weekday.starts_with('*') {
             vec![line(day, &weekdays)?]

@@ -217,13 +217,34 @@ fn release(ctx: &Context, store: &Store) -> StoreResult<()> {
     Ok(())
 }
 
+/// What each side of a stored conflict says: `erp: 12.50; crm and tallyfy: (blank)`.
+fn says(candidates: &str) -> String {
+    let candidates: Vec<serde_json::Value> = serde_json::from_str(candidates).unwrap_or_default();
+    let said = |candidate: &serde_json::Value| {
+        let sides = candidate.get("sides")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
+        let values = candidate.get("values")?.as_object()?;
+        let named = values.len() > 1;
+        let values = values.iter().map(|(field, value)| {
+            let value = match value {
+                serde_json::Value::Null => "(blank)".to_owned(),
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            if named { format!("{field} {value}") } else { value }
+        });
+        let (sides, values): (Vec<&str>, Vec<String>) = (sides.collect(), values.collect());
+        Some(format!("{}: {}", sides.join(" and "), values.join(", ")))
+    };
+    candidates.iter().filter_map(said).collect::<Vec<_>>().join("; ")
+}
+
 fn collect_conflicts(ctx: &Context, store: &Store, plan: &mut Plan) -> StoreResult<()> {
     for row in store.view(crate::store::read::View::Conflicts, Some(&ctx.spec.name), u32::MAX)? {
         let text = |name: &str| row.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
         plan.conflicts.push(Remark {
             link: row.get("link").and_then(serde_json::Value::as_i64),
             title: text("title"),
-            text: format!("{}: {} {}", text("field"), text("why"), text("candidates")),
+            text: format!("{}: {} ({})", text("field"), text("why"), says(&text("candidates"))),
         });
     }
     Ok(())
@@ -264,4 +285,17 @@ fn action(ctx: &Context, store: &Store, write: &Write) -> StoreResult<Action> {
         fields,
         reason: write.reason.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sides_of_a_conflict_say_is_told_in_words() {
+        let stored = r#"[{"sides":["erp"],"values":{"amount":12.50}},{"sides":["crm","tallyfy"],"values":{"amount":null}}]"#;
+        assert_eq!(says(stored), "erp: 12.50; crm and tallyfy: (blank)");
+        assert_eq!(says(r#"[{"sides":["erp"],"values":{"a":1,"b":"x"}}]"#), "erp: a 1, b x");
+        assert_eq!(says("[]"), "");
+    }
 }

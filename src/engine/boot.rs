@@ -197,6 +197,7 @@ impl Engine {
     /// When either file cannot be used.
     pub async fn check_epoch(&self) -> Result<()> {
         let Some(path) = self.config().state.epoch.clone() else { return Ok(()) };
+        epoch_has_a_place(&path)?;
         let outside = read_epoch(&path)?;
         let now = self.clock().now();
         let (inside, next) = self
@@ -222,8 +223,27 @@ impl Engine {
         let temporary = path.with_extension("new");
         std::fs::write(&temporary, next.to_string())
             .and_then(|()| std::fs::rename(&temporary, &path))
-            .map_err(|e| EngineError::Refused(format!("[state] epoch {}: {e}", path.display())))
+            .map_err(|e| {
+                EngineError::Refused(format!("[state] epoch {}: it cannot be written: {e}", path.display()))
+            })
     }
+}
+
+/// Whether the epoch file can be kept where the config wants it, without touching it.
+///
+/// # Errors
+/// When its folder is not there or it cannot be read.
+pub(super) fn epoch_has_a_place(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(EngineError::Refused(format!(
+            "[state] epoch {}: there is no folder {}. It is not made by itself, because it may be a disk that is not \
+             mounted: mount it, or make the folder and let the user of tallysync write in it",
+            path.display(),
+            folder.display()
+        )));
+    }
+    read_epoch(path).map(|_| ())
 }
 
 fn read_epoch(path: &Path) -> Result<u64> {

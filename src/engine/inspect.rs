@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::boot::{Unbuilt, looking};
+use super::boot::{Unbuilt, epoch_has_a_place, looking};
 use super::context::stream_key;
-use super::{Engine, Result};
+use super::{Engine, EngineError, Result};
 use crate::config::model::Config;
 use crate::connector::api::{Capabilities, Listing};
 use crate::core::record::Values;
@@ -92,6 +92,9 @@ impl Inspection {
 /// When the state file cannot be used. What is wrong with systems and sides is in the answer.
 pub async fn inspect(config: Config, saying: &(dyn Fn(&str) + Sync)) -> Result<Inspection> {
     let path = config.state.path.clone();
+    if let Some(epoch) = &config.state.epoch {
+        epoch_has_a_place(epoch)?;
+    }
     let (engine, unbuilt) = looking(config)?;
     let mirror = Store::open_readonly(&path)?;
     let mut found = Inspection::default();
@@ -200,6 +203,10 @@ impl Engine {
 
     async fn first_page(&self, sync: &SyncSpec, ix: SideIx) -> Result<Vec<(String, String)>> {
         let port = self.open(sync, ix).await?;
+        let creates = sync.sides.get(ix).is_some_and(|side| !side.create_for.is_empty());
+        if let Some(why) = port.entity.creates_refused().filter(|_| creates) {
+            return Err(EngineError::Refused(format!("records cannot be created here: {why}")));
+        }
         let page = port.entity.list(&Listing::Since(None), None).await?;
         let limit = usize::try_from(RECORDS).unwrap_or(usize::MAX);
         let mut shown = Vec::new();

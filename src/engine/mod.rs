@@ -53,6 +53,9 @@ pub enum EngineError {
     /// Something a person asked for cannot be done; says why and what can.
     #[error("{0}")]
     Refused(String),
+    /// A person named something that the config does not have; says what it has.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// What engine steps return.
@@ -135,7 +138,7 @@ impl Engine {
     pub fn sync_named(&self, name: &str) -> Result<Arc<SyncSpec>> {
         self.syncs.iter().find(|sync| sync.name == name).cloned().ok_or_else(|| {
             let names: Vec<&str> = self.syncs.iter().map(|sync| sync.name.as_str()).collect();
-            EngineError::Refused(format!("there is no sync {name:?}; the config has: {}", names.join(", ")))
+            EngineError::Unknown(format!("there is no sync {name:?}; the config has: {}", names.join(", ")))
         })
     }
 

@@ -135,10 +135,10 @@ impl Engine {
     async fn poll_side(&self, sync: &Arc<SyncSpec>, side: SideIx, sweep: bool) -> Result<u64> {
         let Some(spec) = sync.sides.get(side) else { return Ok(0) };
         self.not_stopped(&spec.system).await?;
-        if self.identity(&spec.system).is_empty() {
-            self.probe(&spec.system).await?;
-        }
-        let opened = self.open(sync, side).await;
+        let opened = match self.ask_who_we_are(&spec.system).await {
+            Ok(()) => self.open(sync, side).await,
+            Err(error) => Err(error),
+        };
         let port = match opened {
             Ok(port) => port,
             Err(error) => {
@@ -147,6 +147,11 @@ impl Engine {
             }
         };
         Ok(self.poll(&port, sweep).await?.changed)
+    }
+
+    /// Once per process; who answers decides what the bases are worth.
+    async fn ask_who_we_are(&self, system: &str) -> Result<()> {
+        if self.identity(system).is_empty() { self.probe(system).await } else { Ok(()) }
     }
 
     /// A system that is paused or blocked is not called.

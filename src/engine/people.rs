@@ -169,7 +169,10 @@ impl Engine {
         let is_sync = self.syncs.iter().any(|sync| sync.name == name);
         let is_system = self.config.systems.contains_key(name);
         if !is_sync && !is_system {
-            return Err(EngineError::Refused(format!("there is no sync or system {name:?} in the config")));
+            let syncs = self.syncs.iter().map(|sync| sync.name.as_str());
+            let known: Vec<&str> = syncs.chain(self.config.systems.keys().map(String::as_str)).collect();
+            let text = format!("there is no sync or system {name:?}; the config has: {}", known.join(", "));
+            return Err(EngineError::Unknown(text));
         }
         let (owned, connector) = (name.to_owned(), self.connector_of(name));
         self.store
@@ -220,11 +223,22 @@ fn resolve_row(ctx: &Context, store: &Store, row: &ConflictRow, decide: &Decide)
     let now_shown = serde_json::Value::Object(observed(ctx, &view, unit));
     if now_shown != row.observed {
         return Err(EngineError::Refused(format!(
-            "conflict {} is stale: the sides show {now_shown} now, it was stored over {}. Run a pass, look again, decide again",
-            row.id, row.observed
+            "conflict {} is stale: a side has moved on since it was stored. The sides show now: {}. Let a pass go \
+             through (tallysync sync, or the daemon), look again with `tallysync conflicts`, decide again",
+            row.id,
+            shown(&now_shown)
         )));
     }
     let choice = choice(ctx, unit, &view, row, decide)?;
+    let said = match (decide, &choice) {
+        (Decide::Take(side), _) => format!("a person took {side}"),
+        // What will be written, which the type may have rounded or trimmed, not what was typed.
+        (Decide::Value(_), Choice::Values(values)) => {
+            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+            format!("a person set {}", values.join(", "))
+        }
+        (Decide::Value(value), _) => format!("a person set {value}"),
+    };
     let input = view.input(ctx, unit)?;
     let decision = match choice {
         // Frozen although the merge could decide: the person's value becomes the new agreed one.
@@ -232,13 +246,29 @@ fn resolve_row(ctx: &Context, store: &Store, row: &ConflictRow, decide: &Decide)
         choice => resolve(&input, &stored_conflict(ctx, unit, row), &choice).map_err(EngineError::Refused)?,
     };
     store_decision(ctx, store, &view, unit, &decision)?;
-    let said = match decide {
-        Decide::Take(side) => format!("a person took {side}"),
-        Decide::Value(value) => format!("a person set {value}"),
-    };
     store.end_conflict(row.id, "resolved", &said, ctx.now)?;
     store.mark_due(row.link, ctx.now, std::time::Duration::ZERO, "resolved")?;
     Ok(format!("conflict {} is resolved: {said}; it is written at the next pass", row.id))
+}
+
+/// `{"erp":{"amount":5}}` in words: `erp: amount 5`.
+fn shown(observed: &serde_json::Value) -> String {
+    let words = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => "(blank)".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let side = |(side, fields): (&String, &serde_json::Value)| {
+        let fields = match fields.as_object() {
+            Some(fields) => {
+                let named = fields.iter().map(|(field, value)| format!("{field} {}", words(value)));
+                named.collect::<Vec<_>>().join(", ")
+            }
+            None => words(fields),
+        };
+        format!("{side}: {fields}")
+    };
+    observed.as_object().into_iter().flatten().map(side).collect::<Vec<_>>().join("; ")
 }
 
 fn resolve_delete(
@@ -264,7 +294,15 @@ fn resolve_delete(
     for write in store.standing_writes(row.link)?.iter().filter(|write| write.state == WriteState::New) {
         store.move_write(write.id, WriteState::Open, None, Some(ctx.now), ctx.now)?;
     }
-    Ok(format!("conflict {} is resolved; {writes} records are put away at the next pass", row.id))
+    Ok(format!("conflict {} is resolved; {} at the next pass", row.id, put_away(writes)))
+}
+
+fn put_away(writes: u64) -> String {
+    match writes {
+        0 => "no record is archived or deleted".to_owned(),
+        1 => "1 record is archived or deleted".to_owned(),
+        many => format!("{many} records are archived or deleted"),
+    }
 }
 
 fn choice(
@@ -372,4 +410,16 @@ fn store_decision(
         super::reconcile::save_base(ctx, store, view, unit, *side, base, *stands)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sides_show_is_told_in_words() {
+        let observed = serde_json::json!({ "crm": { "amount": null, "memo": "x" }, "erp": { "amount": 5 } });
+        assert_eq!(shown(&observed), "crm: amount (blank), memo x; erp: amount 5");
+        assert_eq!(put_away(1), "1 record is archived or deleted");
+    }
 }

@@ -10,7 +10,7 @@ use super::counterparts::put_creates;
 use super::deletes::{self, Fate};
 use super::view::{LinkView, MemberView, first_record, raw_for};
 use crate::core::identity::key_text;
-use crate::core::merge::{Decision, merge};
+use crate::core::merge::{BEHIND, Decision, merge};
 use crate::core::spec::{OnLeave, SideIx, Unit};
 use crate::core::value::{FieldType, Seen, Value};
 use crate::store::conflicts::ConflictRow;
@@ -353,7 +353,7 @@ fn writes_due(
         for write in &decision.writes {
             let entry = due.entry(write.side).or_default();
             let number = decision.agreed.as_ref().map_or(0, |agreed| agreed.number);
-            let mut wanted = false;
+            let mut wanted = None;
             for (ix, value) in unit.fields.iter().zip(&write.values) {
                 let (Some(value), Some(field)) = (value, ctx.spec.fields.get(*ix)) else { continue };
                 if let Err(why) = raw_for(ctx, store, write.side, *ix, value)?
@@ -368,16 +368,29 @@ fn writes_due(
                     .map_or(serde_json::Value::Null, |row| row.value.clone());
                 let before = accounted(unit, decision, write.side, *ix).unwrap_or(before);
                 entry.fields.insert(field.name.clone(), FieldWrite { before, after: value.stored(), number });
-                wanted = true;
+                wanted = Some(field);
             }
-            if wanted {
-                if !entry.reasons.contains(&write.reason) {
-                    entry.reasons.push(write.reason.clone());
+            if let Some(field) = wanted {
+                let reason = whole_reason(store, view.link.id, &field.name, &write.reason)?;
+                // Fields that were decided alike have one reason, not one each.
+                if !entry.reasons.contains(&reason) {
+                    entry.reasons.push(reason);
                 }
             }
         }
     }
     Ok(due)
+}
+
+/// Why something is written that was decided before: what decided it, and only then that the side is behind.
+fn whole_reason(store: &Store, link: i64, field: &str, reason: &str) -> Result<String> {
+    if !reason.ends_with(BEHIND) {
+        return Ok(reason.to_owned());
+    }
+    Ok(match store.agreed_rule(link, field)? {
+        Some(rule) => format!("{rule}; {reason}"),
+        None => reason.to_owned(),
+    })
 }
 
 /// The base that this very decision gave the member: what the write will displace.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Row, params};
 use serde_json::Value as Json;
 
+use crate::core::merge::UNDECIDED;
+
 use super::{Result, Store, StoreError, time_text};
 
 /// One stored conflict.
@@ -99,7 +101,7 @@ impl Store {
             "INSERT INTO conflict (sync, link, unit, kind, state, agreed, candidates, observed, why, opened_at) \
              VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6, ?7, ?8, ?9) \
              ON CONFLICT (link, unit) WHERE state = 'open' DO UPDATE SET candidates = excluded.candidates, \
-             observed = excluded.observed, why = excluded.why \
+             observed = excluded.observed, why = CASE WHEN excluded.why = ?10 THEN conflict.why ELSE excluded.why END \
              WHERE conflict.candidates <> excluded.candidates OR conflict.observed <> excluded.observed",
             params![
                 row.sync,
@@ -110,7 +112,9 @@ impl Store {
                 row.candidates.to_string(),
                 row.observed.to_string(),
                 row.why,
-                time_text(at)
+                time_text(at),
+                // That nobody has decided yet says nothing about why there is a conflict.
+                UNDECIDED
             ],
         )?;
         let id = self.conn().query_row(

@@ -42,6 +42,17 @@ fn a_conflict_is_refreshed_and_keeps_its_number() {
 }
 
 #[test]
+fn a_conflict_that_goes_on_keeps_the_reason_for_which_it_began() {
+    let store = Store::in_memory().unwrap();
+    let streams = orders(&store);
+    let link = linked(&store, streams, "1");
+    let id = store.put_conflict(&conflict(link, 5), at(0)).unwrap();
+    let later = ConflictRow { why: crate::core::merge::UNDECIDED.to_owned(), ..conflict(link, 6) };
+    store.put_conflict(&later, at(1)).unwrap();
+    assert_eq!(store.open_conflicts(link).unwrap(), [ConflictRow { id, ..conflict(link, 6) }]);
+}
+
+#[test]
 fn an_ended_conflict_stays_ended_and_the_next_is_a_new_one() {
     let store = Store::in_memory().unwrap();
     let streams = orders(&store);

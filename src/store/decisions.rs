@@ -101,6 +101,15 @@ impl Store {
         Ok(())
     }
 
+    /// How the agreed value of a field was decided, in one sentence.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn agreed_rule(&self, link: i64, field: &str) -> Result<Option<String>> {
+        let sql = "SELECT rule FROM agreed WHERE link = ?1 AND field = ?2";
+        self.maybe(sql, params![link, field], |row| row.get(0))
+    }
+
     /// The bases of a link's members.
     ///
     /// # Errors

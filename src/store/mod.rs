@@ -92,17 +92,39 @@ pub struct Store {
     scanned: std::cell::Cell<i64>,
 }
 
+/// Which file it is about: while it is being opened that is the first thing to know.
+fn named(error: StoreError, path: &Path) -> StoreError {
+    match error {
+        StoreError::Sql(error) => {
+            StoreError::Open { path: path.to_owned(), why: format!("{error}{}", advice(&error)) }
+        }
+        other => other,
+    }
+}
+
+fn is_no_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let why = "it is a folder; name the file in it".to_owned();
+        return Err(StoreError::Open { path: path.to_owned(), why });
+    }
+    Ok(())
+}
+
 impl Store {
     /// Opens or creates the file for writing, takes the lock, and upgrades the schema.
     ///
     /// # Errors
     /// When another process holds the file, or it is newer than this program, or damaged.
     pub fn open(path: &Path) -> Result<Self> {
+        is_no_folder(path)?;
         let lock = lock(path)?;
-        let mut conn = Connection::open(path)?;
-        prepare(&conn)?;
-        upgrade::bring_up(&mut conn, path)?;
-        Ok(Self::over(conn, Some(lock)))
+        let opened = || -> Result<Connection> {
+            let mut conn = Connection::open(path)?;
+            prepare(&conn)?;
+            upgrade::bring_up(&mut conn, path)?;
+            Ok(conn)
+        };
+        Ok(Self::over(opened().map_err(|error| named(error, path))?, Some(lock)))
     }
 
     /// A store in memory, for pure tests.
@@ -124,10 +146,17 @@ impl Store {
         if !path.exists() {
             return Err(no_file(path));
         }
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        conn.busy_timeout(BUSY)?;
-        upgrade::check_version(&conn, path)?;
-        Ok(Self::over(conn, None))
+        is_no_folder(path)?;
+        let opened = || -> Result<Connection> {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            conn.busy_timeout(BUSY)?;
+            if upgrade::check_version(&conn, path)? == 0 {
+                let why = "there is nothing of tallysync in it; is it the right file?".to_owned();
+                return Err(StoreError::Open { path: path.to_owned(), why });
+            }
+            Ok(conn)
+        };
+        Ok(Self::over(opened().map_err(|error| named(error, path))?, None))
     }
 
     fn over(conn: Connection, lock: Option<File>) -> Self {
@@ -154,9 +183,15 @@ impl Store {
         if !path.exists() {
             return Err(no_file(path));
         }
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        prepare(&conn)?;
-        if !upgrade::is_newest(upgrade::check_version(&conn, path)?) {
+        is_no_folder(path)?;
+        let opened = || -> Result<(Connection, i64)> {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            prepare(&conn)?;
+            let version = upgrade::check_version(&conn, path)?;
+            Ok((conn, version))
+        };
+        let (conn, version) = opened().map_err(|error| named(error, path))?;
+        if !upgrade::is_newest(version) {
             return Err(StoreError::Open {
                 path: path.to_owned(),
                 why: "it has an older schema; `tallysync run` or `tallysync sync` brings it up first".into(),

@@ -119,6 +119,18 @@ fn a_person_with_only_sqlite3_finds_out() {
         "invoices|not accepted|0|0|0\norders|live|2|1|1"
     );
     assert_eq!(
+        ask(
+            "SELECT event, title, system, op, field, before, after, reason FROM recent_writes WHERE at > '2026'"
+        ),
+        "sent|order 1042|crm|update|amount|1|12500.50|changed in erp"
+    );
+    assert_eq!(
+        ask("SELECT state, held_why FROM open_writes ORDER BY id"),
+        "parked|\nheld|31 % of the linked records"
+    );
+    assert_eq!(ask("SELECT count(*) FROM waiting_links WHERE title IS NULL"), "0");
+    assert_eq!(ask("SELECT count(*) FROM unlinked_records"), "0");
+    assert_eq!(
         ask("SELECT detail, remedy FROM problems WHERE problem = 'parked write'"),
         "update in crm: field is locked|tallysync retry 1 or tallysync drop 1"
     );

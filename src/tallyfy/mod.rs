@@ -157,7 +157,7 @@ fn token_address(base: &str, origin: &str, grant: &Grant) -> String {
 
 impl Tallyfy {
     fn unknown_entity(&self, entity: &str) -> Failure {
-        let known: Vec<&str> = std::iter::once("runs").chain(TABLES.iter().map(|table| table.name)).collect();
+        let known: Vec<&str> = std::iter::once(RUNS).chain(TABLES.iter().map(|table| table.name)).collect();
         Failure::new(
             FailureClass::Invalid,
             format!("open {entity} in {}", self.api.system()),
@@ -187,7 +187,16 @@ impl Tallyfy {
                 self.api.send(ask(&["checklists"])).await?;
                 Json::Null
             }
-            Err(failure) => return Err(failure),
+            Err(mut failure) => {
+                // The only name in this address that can be wrong is the organisation's.
+                if failure.class == FailureClass::Gone {
+                    failure.answered.push_str(&format!(
+                        "; is `organization = \"{organization}\"` the id of the organisation, and is the token's user a \
+                         member of it?"
+                    ));
+                }
+                return Err(failure);
+            }
         };
         let named = match self.api.style() {
             Style::Organizations => {
@@ -208,7 +217,7 @@ impl Tallyfy {
     }
 
     async fn open_entity(&self, request: EntityRequest) -> Result<Arc<dyn Entity>, Failure> {
-        if request.entity != "runs" {
+        if request.entity != RUNS {
             let table = Table::named(&request.entity).ok_or_else(|| self.unknown_entity(&request.entity))?;
             return Ok(Arc::new(TableEntity::open(Arc::clone(&self.api), table, &request)?));
         }
@@ -304,6 +313,41 @@ impl Named for Title {
     }
 }
 
+/// The entity of processes.
+const RUNS: &str = "runs";
+
+/// What processes can do; the tables differ from it.
+fn processes() -> Capabilities {
+    Capabilities {
+        condition: WriteCondition::Compare,
+        create: CreateIdentity::Marker,
+        deletes: DeleteVisibility::Absence,
+        not_found_is_gone: false,
+        listing: ListingKind::Offset,
+        incremental: true,
+        echoes: Some("the members and groups of the process".to_owned()),
+        partial_update: true,
+        read_your_writes: false,
+        ids_never_reused: true,
+        // `name` by Tallyfy's search; kick-off fields by walking the processes of the template, anything
+        // else by a complete listing.
+        find: FindPaths::Any,
+        archive: true,
+        delete: true,
+        condition_note: Some(
+            "Tallyfy has no version: the process is read and compared just before each write; an update \
+             must repeat its members and groups, which are read in the same moment"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Every entity and what it can do, for `tallysync connectors tallyfy`.
+pub fn all_capabilities() -> Vec<(String, Capabilities)> {
+    let tables = TABLES.iter().map(|table| (table.name.to_owned(), table.capabilities(processes())));
+    std::iter::once((RUNS.to_owned(), processes())).chain(tables).collect()
+}
+
 impl System for Tallyfy {
     fn definition(&self) -> String {
         // Counted up when the adapter reads or writes a path differently than before.
@@ -311,33 +355,11 @@ impl System for Tallyfy {
     }
 
     fn capabilities(&self, entity: &str) -> Result<Capabilities, Failure> {
-        let runs = Capabilities {
-            condition: WriteCondition::Compare,
-            create: CreateIdentity::Marker,
-            deletes: DeleteVisibility::Absence,
-            not_found_is_gone: false,
-            listing: ListingKind::Offset,
-            incremental: true,
-            echoes: Some("the members and groups of the process".to_owned()),
-            partial_update: true,
-            read_your_writes: false,
-            ids_never_reused: true,
-            // `name` by Tallyfy's search; kick-off fields by walking the processes of the template, anything
-            // else by a complete listing.
-            find: FindPaths::Any,
-            archive: true,
-            delete: true,
-            condition_note: Some(
-                "Tallyfy has no version: the process is read and compared just before each write; an update \
-                 must repeat its members and groups, which are read in the same moment"
-                    .to_owned(),
-            ),
-        };
-        if entity == "runs" {
-            return Ok(runs);
+        if entity == RUNS {
+            return Ok(processes());
         }
         let table = Table::named(entity).ok_or_else(|| self.unknown_entity(entity))?;
-        Ok(table.capabilities(runs))
+        Ok(table.capabilities(processes()))
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<Probe, Failure>> {

@@ -212,9 +212,9 @@ fn what_nobody_knows_is_said_with_what_there_is() {
     let folder = world();
     let unknown = command(&folder, &["why", "orders", "SO-9"]).run().expect_code(1);
     assert!(unknown.stderr.contains("tallysync links orders"), "{}", unknown.stderr);
-    let sync = command(&folder, &["links", "order"]).run().expect_code(1);
+    let sync = command(&folder, &["links", "order"]).run().expect_code(2);
     assert!(sync.stderr.contains("the config has: orders"), "{}", sync.stderr);
-    let field = command(&folder, &["why", "orders", "SO-1", "amuont"]).run().expect_code(1);
+    let field = command(&folder, &["why", "orders", "SO-1", "amuont"]).run().expect_code(2);
     assert!(field.stderr.contains("order_no, amount, memo"), "{}", field.stderr);
 }
 
@@ -272,7 +272,7 @@ fn people_decide_while_the_daemon_runs_and_without_its_secrets() {
     assert_eq!(command(&folder, &["status"]).json()["syncs"][0]["state"], "paused");
     command(&folder, &["resume", "orders"]).succeed();
     assert_eq!(command(&folder, &["status"]).json()["syncs"][0]["state"], "live");
-    let unknown = command(&folder, &["pause", "ordres"]).run().expect_code(1);
+    let unknown = command(&folder, &["pause", "ordres"]).run().expect_code(2);
     assert!(unknown.stderr.contains("ordres"), "{}", unknown.stderr);
 }
 
@@ -305,6 +305,7 @@ fn connectors_and_completions_need_no_config() {
     for shell in ["bash", "zsh", "fish"] {
         let script = command(&folder, &["completions", shell]).succeed();
         assert!(script.contains("tallysync"), "{shell}");
+        assert!(!script.contains("hooks"), "{shell} completes to what this version does not have");
     }
     command(&folder, &["init", "--from", "netsuite", "--from", "salesforce"]).succeed();
     let again = command(&folder, &["init", "--from", "netsuite"]).run().expect_code(2);

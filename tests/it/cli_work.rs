@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use twins::kit::Running;
+use twins::kit::{Effect, Fault, Running, When};
 use twins::tallyfy::{FieldSeed, RunSeed, StepSeed, TallyfyTwin, TemplateSeed};
 
 use crate::support::eventually;
@@ -182,4 +182,63 @@ fn people_work_beside_the_daemon() {
     office.command(&["resume", "orders"]).succeed();
     office.command(&["sync"]).succeed();
     assert_eq!(office.runs(), 2);
+}
+
+#[test]
+fn a_system_that_is_down_when_the_command_starts_is_a_problem_in_status() {
+    let office = Office::open();
+    office.command(&["accept", "orders", "--yes"]).succeed();
+    office.command(&["sync"]).succeed();
+    office.command(&["status", "--check"]).succeed();
+    let down = Effect::Status { status: 503, when: When::Before, body: None };
+    office.tallyfy.hub.fault(Fault::next(down).times(0));
+    office.json(&["sync"], 1);
+    let status = office.json(&["status", "--check"], 4);
+    assert_eq!(status["problems"][0]["problem"], "listing", "{status}");
+    assert!(
+        status["problems"][0]["detail"].as_str().is_some_and(|detail| detail.contains("503")),
+        "{status}"
+    );
+    let told = office.command(&["plan"]).run().expect_code(1).stdout;
+    assert!(!told.contains("  : "), "what concerns a listing has no title: {told}");
+}
+
+#[test]
+fn a_launch_that_would_be_refused_is_found_by_check() {
+    let office = Office::open();
+    let path = office.folder.path().join("sync.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    for (wrong, expected) in [("", "no `marker`"), ("marker = \"kickoff.syncid2\"", "syncid2")] {
+        std::fs::write(&path, config.replace("marker   = \"kickoff.sync-id\"", wrong)).unwrap();
+        let checked = office.json(&["check"], 1);
+        let problem = checked["sides"][1]["problem"].as_str().unwrap_or_default();
+        assert!(problem.contains(expected), "{checked}");
+    }
+}
+
+#[test]
+fn accepting_once_more_brings_nothing_back() {
+    let office = Office::open();
+    office.command(&["accept", "orders", "--yes"]).succeed();
+    office.command(&["drop", "1"]).succeed();
+    // Every plan that is printed waits; this one has nothing new to accept.
+    office.command(&["plan"]).run();
+    let again = office.command(&["accept", "orders", "--yes"]).succeed();
+    assert!(again.contains("orders is accepted already"), "{again}");
+    office.command(&["sync"]).succeed();
+    assert_eq!(office.runs(), 1, "what a person dropped stays dropped");
+}
+
+#[test]
+fn an_epoch_file_without_a_folder_is_told_before_the_first_start() {
+    let office = Office::open();
+    let path = office.folder.path().join("sync.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("[state]\nepoch = \"disk/epoch\"\n{config}")).unwrap();
+    for words in [["check"], ["plan"]] {
+        let refused = office.command(&words).run().expect_code(1);
+        assert!(refused.stderr.contains("there is no folder"), "{words:?}: {}", refused.stderr);
+    }
+    std::fs::create_dir(office.folder.path().join("disk")).unwrap();
+    office.command(&["check"]).succeed();
 }

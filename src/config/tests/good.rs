@@ -136,7 +136,7 @@ fn remarks_name_the_consequence() {
     assert_eq!(
         remarks(&changed("marker = \"kickoff.sync-id\"\n", "")),
         [
-            "sync.toml:17: sync \"orders\": side tallyfy launches processes but has no marker: a launch whose answer is lost cannot be found again and will be held for a person",
+            "sync.toml:17: sync \"orders\": side tallyfy launches processes but has no marker: without one no process is launched, because a launch whose answer is lost could not be found again",
         ]
     );
     assert_eq!(

@@ -75,7 +75,7 @@ pub(super) fn choose(view: &View, agreed: &Agreed, candidates: &[Candidate]) -> 
         return outcome;
     }
     match &view.input.unit.rule {
-        Rule::Ask => Outcome::Ask("the rule is to ask".to_owned()),
+        Rule::Ask => Outcome::Ask("changed to different values, and no rule says which one wins".to_owned()),
         Rule::Prefer(sides) => {
             let changed = |side: &SideIx| candidates.iter().any(|candidate| candidate.sides.contains(side));
             preferred(view, sides, candidates, changed, "the rule prefers")

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::super::lens::Lens;
 use super::super::spec::{FieldSpec, SideIx};
 use super::super::value::{Seen, Value};
-use super::{Agreed, Candidate, Input, rules};
+use super::{Agreed, BEHIND, Candidate, Input, rules};
 
 /// One member that takes part.
 pub(super) struct Part {
@@ -443,7 +443,7 @@ impl<'a> View<'a> {
         }
         match &self.input.agreed {
             Some(before) if before.number == agreed.number && !part.unbased => {
-                format!("{} does not show the agreed value yet", self.side_name(part.side))
+                format!("{} {BEHIND}", self.side_name(part.side))
             }
             _ => reason.to_owned(),
         }

@@ -299,7 +299,7 @@ SELECT s.name AS sync,
        CASE WHEN s.paused THEN 'paused' WHEN s.accepted_at IS NULL THEN 'not accepted' ELSE 'live' END AS state,
        s.passed_at AS last_pass,
        (SELECT count(*) FROM link l WHERE l.sync = s.name AND l.state = 'live') AS linked,
-       (SELECT count(*) FROM candidate c WHERE c.sync = s.name) AS unlinked,
+       (SELECT count(*) FROM candidate c WHERE c.sync = s.name AND c.state <> 'outside') AS unlinked,
        (SELECT count(*) FROM conflict c WHERE c.sync = s.name AND c.state = 'open') AS conflicts,
        (SELECT count(*) FROM write w WHERE w.sync = s.name AND w.state IN ('new', 'open', 'sent')) AS waiting,
        (SELECT count(*) FROM write w WHERE w.sync = s.name AND w.state = 'held') AS held,
@@ -317,6 +317,11 @@ JOIN stream t ON t.id = m.stream
 LEFT JOIN seen s ON s.stream = m.stream AND s.rid = m.rid
 LEFT JOIN record r ON r.id = s.record;
 
+-- Which records are not linked, and why; `outside` does not take part at all.
+CREATE VIEW unlinked_records AS
+SELECT c.sync, c.side, t.system, t.entity, c.rid AS record, c.key, c.state, c.why, c.not_before
+FROM candidate c JOIN stream t ON t.id = c.stream;
+
 -- What a person must decide: `tallysync resolve ID --take SIDE`.
 CREATE VIEW open_conflicts AS
 SELECT c.id, c.sync, c.link, l.title, c.unit AS field, c.kind, c.agreed, c.candidates, c.why, c.opened_at
@@ -326,8 +331,8 @@ WHERE c.state = 'open';
 -- What is waiting to be written, and why it is not written yet.
 CREATE VIEW open_writes AS
 SELECT w.id, w.sync, w.link, l.title, w.system, t.entity, w.rid AS record, w.op, w.state, w.fields, w.reason,
-       w.attempts, w.next_at, w.failure, w.batch, w.made_at
-FROM write w JOIN link l ON l.id = w.link JOIN stream t ON t.id = w.stream
+       w.attempts, w.next_at, w.failure, w.batch, w.made_at, b.why AS held_why
+FROM write w JOIN link l ON l.id = w.link JOIN stream t ON t.id = w.stream LEFT JOIN batch b ON b.id = w.batch AND b.state = 'held'
 WHERE w.state IN ('new', 'held', 'open', 'sent', 'uncertain', 'parked');
 
 -- What was observed, newest first.
@@ -335,6 +340,18 @@ CREATE VIEW recent_changes AS
 SELECT c.seq, c.at, t.system, t.entity, c.rid AS record, c.kind, c.cause, c.fields
 FROM change c JOIN stream t ON t.id = c.stream
 ORDER BY c.seq DESC;
+
+-- Links that will be looked at again: since when, when at the latest, and why.
+CREATE VIEW waiting_links AS
+SELECT d.link AS id, l.sync, l.title, d.why, d.since, d.not_before
+FROM due d JOIN link l ON l.id = d.link;
+
+-- What was sent and what became of it, newest first: one row per event and field. `before` is what it displaced.
+CREATE VIEW recent_writes AS
+SELECT u.at, u.event, u.sync, l.title, u.system, u.entity, u.rid AS record, u.op, u.field, u.before, u.after, u.reason,
+       u.write, u.link, u.config
+FROM audit u JOIN link l ON l.id = u.link
+ORDER BY u.id DESC;
 
 -- Everything that needs a person or a closer look, with the command that helps.
 CREATE VIEW problems AS

@@ -242,6 +242,10 @@ impl Entity for Runs {
         &self.form
     }
 
+    fn creates_refused(&self) -> Option<String> {
+        self.bindings.marker.as_ref().err().cloned()
+    }
+
     fn list<'a>(
         &'a self,
         listing: &'a Listing,

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tallysync::engine::people::Decide;
+use tallysync::store::read::View;
 
 use crate::support::world::{Setup, World};
 
@@ -51,6 +52,17 @@ async fn a_person_may_decide_for_a_value_of_their_own() {
     world.engine().resolve(id, Decide::Value("neither".into())).await.expect("it is open");
     world.pass().await;
     world.expect("SO-1", "memo", "neither");
+    let log = world.rows(View::Log).await;
+    let memo: Vec<&str> = log
+        .iter()
+        .filter(|row| row["event"] == "confirmed" && row["field"] == "memo" && row["after"] == "\"neither\"")
+        .filter_map(|row| row["reason"].as_str())
+        .collect();
+    assert_eq!(memo.len(), 3, "{log:?}");
+    assert!(
+        memo.iter().all(|reason| reason.starts_with("a person decided")),
+        "the account says why: {memo:?}"
+    );
     world.assert_converged().await;
 }
 
