@@ -13,7 +13,6 @@ use crate::core::record::Values;
 use crate::core::spec::SyncSpec;
 use crate::core::value::{Seen, Value};
 use crate::store::Store;
-use crate::store::read::View;
 
 /// `why SYNC RECORD [FIELD]`.
 pub fn why(global: &Global, look: Look, sync: &str, record: &str, field: Option<&str>) -> Outcome {
@@ -85,12 +84,11 @@ fn tell(store: &Store, spec: Option<&SyncSpec>, link: i64, field: Option<&str>) 
     for name in &names {
         fields.push(tell_field(store, spec, link, name, &members, &history)?);
     }
-    let of_link = |view| -> Result<Vec<Json>, Failed> {
-        let mut rows = store.view(view, Some(&row.sync), u32::MAX)?;
-        rows.retain(|row| row.get("link").and_then(Json::as_i64) == Some(link));
+    let open = |rows: Vec<Row>| -> Vec<Json> {
         let columns = ["agreed", "candidates", "fields"];
-        Ok(rows.into_iter().map(|row| Json::Object(opened(row, &columns))).collect())
+        rows.into_iter().map(|row| Json::Object(opened(row, &columns))).collect()
     };
+    let (conflicts, writes) = store.open_of_link(link)?;
     // Creates and deletes are about the record and no field.
     let whole: Vec<Json> = history
         .iter()
@@ -107,8 +105,8 @@ fn tell(store: &Store, spec: Option<&SyncSpec>, link: i64, field: Option<&str>) 
         "members": members,
         "fields": fields,
         "record_history": whole,
-        "conflicts": of_link(View::Conflicts)?,
-        "writes": of_link(View::OpenWrites)?,
+        "conflicts": open(conflicts),
+        "writes": open(writes),
     }))
 }
 

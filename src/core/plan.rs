@@ -3,7 +3,7 @@
 //! Plain data with two spellings, one for people and one for `--json`. It decides nothing and never shows more
 //! of a record than the fields that are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -11,6 +11,9 @@ use serde_json::{Value as Json, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::value::Value;
+
+/// The text for people shows so many records and remarks of a kind; the JSON form has all.
+const SHOWN: usize = 200;
 
 /// What an action does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -176,6 +179,22 @@ impl Plan {
         calls
     }
 
+    /// One block per thing, in the order in which the things first appear.
+    fn groups(&self) -> Vec<Vec<&Action>> {
+        let mut groups: Vec<Vec<&Action>> = Vec::new();
+        let mut places: HashMap<(Option<i64>, &str), usize> = HashMap::new();
+        for action in &self.actions {
+            // Before there is a link, the title is all that a thing is known by.
+            let title = if action.link.is_none() { action.title.as_str() } else { "" };
+            let place = *places.entry((action.link, title)).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(action),
+                None => groups.push(vec![action]),
+            }
+        }
+        groups
+    }
+
     /// The documented JSON form. Values are spelled as in the state file, with every digit.
     pub fn to_json(&self) -> Json {
         json!({
@@ -209,26 +228,21 @@ impl fmt::Display for Plan {
         } else {
             writeln!(f, "{}: {} to do", self.sync, counted(self.actions.len(), "thing"))?;
         }
-        // One block per thing, in the order in which the things first appear.
-        let mut groups: Vec<(Option<i64>, &str, Vec<&Action>)> = Vec::new();
-        for action in &self.actions {
-            let same = |group: &&mut (Option<i64>, &str, Vec<&Action>)| {
-                group.0 == action.link && (action.link.is_some() || group.1 == action.title)
-            };
-            match groups.iter_mut().find(same) {
-                Some((_, _, actions)) => actions.push(action),
-                None => groups.push((action.link, &action.title, vec![action])),
-            }
-        }
-        for (link, title, actions) in groups {
+        let groups = self.groups();
+        for actions in groups.iter().take(SHOWN) {
+            let Some(first) = actions.first() else { continue };
             writeln!(f)?;
-            match link {
-                Some(link) => writeln!(f, "{title}  (link {link})")?,
-                None => writeln!(f, "{title}")?,
+            match first.link {
+                Some(link) => writeln!(f, "{}  (link {link})", first.title)?,
+                None => writeln!(f, "{}", first.title)?,
             }
             for action in actions {
                 write_action(f, action)?;
             }
+        }
+        if let Some(more) = groups.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            let records = counted(more, "more record");
+            writeln!(f, "\n... and {records}; tallysync plan {} --json lists all", self.sync)?;
         }
         write_remarks(f, "Conflicts, for a person to decide (tallysync resolve):", &self.conflicts)?;
         write_remarks(f, "Cannot be told apart, so not linked:", &self.ambiguous)?;
@@ -269,7 +283,13 @@ fn write_remarks(f: &mut fmt::Formatter<'_>, heading: &str, remarks: &[Remark]) 
         return Ok(());
     }
     writeln!(f, "\n{heading}")?;
-    remarks.iter().try_for_each(|remark| writeln!(f, "  {}: {}", remark.title, remark.text))
+    for remark in remarks.iter().take(SHOWN) {
+        writeln!(f, "  {}: {}", remark.title, remark.text)?;
+    }
+    match remarks.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => writeln!(f, "  ... and {more} more"),
+        _ => Ok(()),
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -333,6 +353,27 @@ tallyfy: 1 create
         let empty = Plan { sync: "orders".to_owned(), ..Plan::default() };
         assert_eq!(empty.to_string(), "orders: nothing to do\n");
         assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn a_long_plan_shows_its_beginning_and_counts_the_rest() {
+        let mut long = plan();
+        let update = long.actions[0].clone();
+        let remark = long.conflicts[0].clone();
+        // Two actions of one record stand together, however far apart they were decided.
+        let about = |number: usize| Action { link: None, title: format!("SO-{number}"), ..update.clone() };
+        long.actions = (0..SHOWN + 50).chain([0]).map(about).collect();
+        long.conflicts = vec![remark; SHOWN + 1];
+        let text = long.to_string();
+        assert!(text.starts_with("orders: 251 things to do\n\nSO-0\n"), "{text}");
+        assert_eq!(text.matches("  update erp").count(), SHOWN + 1);
+        assert!(text.contains("\n... and 50 more records; tallysync plan orders --json lists all\n"), "{text}");
+        assert_eq!(text.matches("erp says 1").count(), SHOWN);
+        assert!(text.contains("\n  ... and 1 more\n"), "{text}");
+        assert!(text.ends_with("\nerp: 251 updates\n"), "{text}");
+        assert_eq!(long.to_json()["actions"].as_array().unwrap().len(), SHOWN + 51);
+        long.actions.truncate(SHOWN);
+        assert!(!long.to_string().contains("more record"), "what is shown is not counted again");
     }
 
     #[test]

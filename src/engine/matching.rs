@@ -24,18 +24,21 @@ pub struct Matched {
     pub links: u64,
     /// Keys that several records of one side share.
     pub ambiguous: Vec<(String, String)>,
+    /// Where the next step starts. Records that have to wait stay fresh: a step that began with the first again
+    /// would find them again, for ever.
+    pub next: String,
     /// There may be more to look at.
     pub more: bool,
 }
 
-/// Looks at up to [`STEP`] fresh candidates.
+/// Looks at up to [`STEP`] fresh candidates, in key order from this key on.
 ///
 /// Nothing is matched before every side was listed completely once: a counterpart that was not listed yet
 /// would be made a second time.
 ///
 /// # Errors
 /// When the state file cannot be used.
-pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
+pub fn match_fresh(ctx: &Context, store: &Store, from: &str) -> Result<Matched> {
     let mut matched = Matched::default();
     for side in &ctx.sides {
         if store.stream(side.stream)?.swept_at.is_none() {
@@ -43,14 +46,21 @@ pub fn match_fresh(ctx: &Context, store: &Store) -> Result<Matched> {
         }
     }
     let unanswered = unanswered_creates(ctx, store)?;
-    let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), STEP)?;
+    let fresh = store.fresh_candidates(&ctx.spec.name, ctx.settled(), from, STEP)?;
     matched.more = fresh.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
     for stray in fresh.iter().filter(|candidate| ctx.side_ix(&candidate.side).is_none()) {
         store.drop_candidate(&ctx.spec.name, &stray.side, &stray.rid)?;
     }
     let keys: BTreeSet<String> = fresh.iter().filter_map(|candidate| candidate.key.clone()).collect();
-    for key in keys {
-        match_key(ctx, store, &key, &unanswered, &mut matched)?;
+    for key in &keys {
+        match_key(ctx, store, key, &unanswered, &mut matched)?;
+    }
+    if let Some(last) = keys.last() {
+        // The least text that is greater: a key is looked at as a whole, whatever the step's size.
+        matched.next = format!("{last}\0");
+    }
+    if matched.links > 0 {
+        store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     }
     Ok(matched)
 }
@@ -221,7 +231,6 @@ fn join(
         return Err(StoreError::Caller(format!("record {record} is no candidate")));
     };
     store.join(&ctx.spec.name, link, &candidate.side, candidate.stream, record, ctx.now)?;
-    store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
 }
 

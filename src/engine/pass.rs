@@ -234,19 +234,21 @@ impl Engine {
     /// Takes the changes in, matches, merges and brakes: everything that needs no system. Returns what guards
     /// hold.
     pub(super) async fn decide(&self, ctx: &Context, report: &mut PassReport) -> Result<Vec<String>> {
+        let mut from = String::new();
         loop {
             let ctx = ctx.clone();
-            let more = self
+            let (changes, matched) = self
                 .store
                 .transact(move |store| {
                     let changes = take_changes(&ctx, store)?;
-                    let matched = match_fresh(&ctx, store)?;
-                    Ok(changes || matched.more)
+                    Ok((changes, match_fresh(&ctx, store, &from)?))
                 })
                 .await?;
-            if !more {
+            if !changes && !matched.more {
                 break;
             }
+            // More changes may bring any key.
+            from = if changes { String::new() } else { matched.next };
         }
         let mut after = 0;
         loop {

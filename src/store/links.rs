@@ -350,16 +350,22 @@ impl Store {
         Ok(())
     }
 
-    /// Records that nobody has looked at since they changed, at most `limit`, in key order.
+    /// Records that nobody has looked at since they changed, at most `limit`, in key order from this key on.
     ///
     /// # Errors
     /// When the state file cannot be used.
-    pub fn fresh_candidates(&self, sync: &str, now: Option<Timestamp>, limit: u32) -> Result<Vec<Candidate>> {
+    pub fn fresh_candidates(
+        &self,
+        sync: &str,
+        now: Option<Timestamp>,
+        from: &str,
+        limit: u32,
+    ) -> Result<Vec<Candidate>> {
         self.all(
             "SELECT side, rid, stream, key, state FROM candidate INDEXED BY candidate_fresh \
-             WHERE sync = ?1 AND state IN ('fresh', 'waiting') \
-             AND (?2 IS NULL OR not_before IS NULL OR not_before <= ?2) ORDER BY key, side, rid LIMIT ?3",
-            params![sync, now.map(time_text), limit],
+             WHERE sync = ?1 AND key >= ?3 AND state IN ('fresh', 'waiting') \
+             AND (?2 IS NULL OR not_before IS NULL OR not_before <= ?2) ORDER BY key, side, rid LIMIT ?4",
+            params![sync, now.map(time_text), from, limit],
             candidate,
         )
     }

@@ -23,6 +23,8 @@ fn a_link_that_keeps_changing_settles_but_not_for_ever() {
     assert_eq!(due(&store, 9), Vec::<i64>::new());
     assert_eq!(due(&store, 10), [link]);
     assert_eq!(store.due_links("orders", None, 0, 100).unwrap(), [link], "a person does not wait");
+    let from_b = store.fresh_candidates("orders", None, "a\0", 10).unwrap();
+    assert_eq!(from_b.iter().map(|one| one.rid.as_str()).collect::<Vec<_>>(), ["1"], "what follows a key");
     assert_eq!(store.next_due("orders").unwrap(), Some(at(10)));
     // A change every nine minutes pushes it on, but never beyond six times the settle time.
     for minutes in (9..60).step_by(9) {
@@ -41,6 +43,8 @@ fn a_waiting_link_is_woken_by_what_it_waits_for() {
     let (one, two) = (linked(&store, streams, "1"), linked(&store, streams, "2"));
     store.wait(one, at(0), "reference customers/7").unwrap();
     store.wait(two, at(0), "reference customers/8").unwrap();
+    assert_eq!(due(&store, 1), Vec::<i64>::new());
+    store.wake("reference customers/6", at(1)).unwrap();
     assert_eq!(due(&store, 1), Vec::<i64>::new());
     store.wake("reference customers/7", at(1)).unwrap();
     assert_eq!(due(&store, 1), [one]);
@@ -102,7 +106,7 @@ fn candidates_come_in_key_order_when_settled_and_leave_when_linked() {
         .put_candidate("orders", &Candidate { state: "alone".into(), ..candidate("3", "a") }, None, None)
         .unwrap();
     let rids = |now: Option<i64>| -> Vec<String> {
-        let fresh = store.fresh_candidates("orders", now.map(at), 10).unwrap();
+        let fresh = store.fresh_candidates("orders", now.map(at), "", 10).unwrap();
         fresh.into_iter().map(|candidate| candidate.rid).collect()
     };
     assert_eq!(rids(Some(5)), ["2"]);
