@@ -107,12 +107,11 @@ fn tell(store: &Store, spec: Option<&SyncSpec>, link: i64, field: Option<&str>) 
     for name in &names {
         fields.push(tell_field(store, spec, link, name, &members, &history)?);
     }
-    let of_link = |view| -> Result<Vec<Json>, Failed> {
-        let mut rows = store.view(view, Some(&row.sync), u32::MAX)?;
-        rows.retain(|row| row.get("link").and_then(Json::as_i64) == Some(link));
+    let open = |rows: Vec<Row>| -> Vec<Json> {
         let columns = ["agreed", "candidates", "fields"];
-        Ok(rows.into_iter().map(|row| Json::Object(opened(row, &columns))).collect())
+        rows.into_iter().map(|row| Json::Object(opened(row, &columns))).collect()
     };
+    let (conflicts, writes) = store.open_of_link(link)?;
     // Creates and deletes are about the record and no field.
     let whole: Vec<Json> = history
         .iter()
@@ -129,8 +128,8 @@ fn tell(store: &Store, spec: Option<&SyncSpec>, link: i64, field: Option<&str>) 
         "members": members,
         "fields": fields,
         "record_history": whole,
-        "conflicts": of_link(View::Conflicts)?,
-        "writes": of_link(View::OpenWrites)?,
+        "conflicts": open(conflicts),
+        "writes": open(writes),
     }))
 }
 

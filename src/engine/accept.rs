@@ -13,7 +13,7 @@ use super::matching::match_fresh;
 use super::pass::PassReport;
 use super::reconcile::reconcile_due;
 use super::{Engine, EngineError, Result};
-use crate::core::plan::{Action, ActionKind, FieldChange, Plan, Remark};
+use crate::core::plan::{Action, ActionKind, Brief, FieldChange, Plan, Remark};
 use crate::core::spec::SyncSpec;
 use crate::core::value::Value;
 use crate::store::outbox::{Op, Write, WriteState};
@@ -43,12 +43,6 @@ pub struct Accepted {
     pub moved: Vec<String>,
 }
 
-/// What deciding everything would bring.
-struct Rehearsal {
-    writes: Vec<(Write, Action)>,
-    plan: Plan,
-}
-
 impl Engine {
     /// Polls and prints what would be written. Writes nothing but the mirror and the plan itself.
     ///
@@ -71,16 +65,17 @@ impl Engine {
             self.store.rehearse(move |store| rehearse(&ctx, store, !accepted)).await?
         };
         for failure in &report.failures {
-            rehearsed.plan.blocked.push(Remark { link: None, title: String::new(), text: failure.clone() });
+            rehearsed.blocked.push(Remark { link: None, title: String::new(), text: failure.clone() });
         }
-        let actions: Vec<String> = rehearsed.plan.actions.iter().map(Action::fingerprint).collect();
-        let document = rehearsed.plan.to_string();
+        let actions: Vec<String> = rehearsed.actions.iter().map(Action::fingerprint).collect();
+        // The printed form is for people and stays short; what is accepted are the fingerprints.
+        let document = Brief(&rehearsed).to_string();
         let (name, meaning, now) = (sync.name.clone(), short_name(&meaning), self.clock.now());
         let id = self
             .store
             .transact(move |store| store.put_plan(&name, &meaning, &actions, &document, now))
             .await?;
-        Ok(Printed { id, plan: rehearsed.plan, needs_acceptance: !accepted, failures: report.failures })
+        Ok(Printed { id, plan: rehearsed, needs_acceptance: !accepted, failures: report.failures })
     }
 
     /// Accepts the plan that was printed last (or the one of that number): opens exactly its actions.
@@ -122,9 +117,11 @@ impl Engine {
             .transact(move |store| {
                 store.accept_sync(&name, &meaning, &short, Some(printed.id), now)?;
                 store.plan_accepted(printed.id)?;
-                let rehearsed = rehearse(&ctx, store, true)?;
+                decide_all(&ctx, store, true)?;
                 let mut accepted = Accepted { sync: name.clone(), ..Accepted::default() };
-                for (write, action) in rehearsed.writes {
+                for (state, id) in decided(&ctx, store)? {
+                    let Some(write) = store.write(id)?.filter(|write| write.state == state) else { continue };
+                    let action = action(&ctx, store, &write)?;
                     if allowed.contains(&action.fingerprint()) {
                         store.move_write(write.id, WriteState::Open, None, Some(now), now)?;
                         accepted.opened += 1;
@@ -153,8 +150,36 @@ fn short_name(meaning: &std::collections::BTreeMap<String, String>) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes())).chars().take(8).collect()
 }
 
-/// Decides everything that is due (all links, when the config is new) and collects the outcome.
-fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehearsal> {
+/// Decides everything that is due (all links, when the config is new), and tells what was decided.
+fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Plan> {
+    let mut plan = decide_all(ctx, store, everything)?;
+    if !everything {
+        for (trip, writes) in guards::tripped(ctx, store)? {
+            let text = format!("{} writes: {}", writes.len(), trip.reason);
+            plan.blocked.push(Remark { link: None, title: trip.brake.name().into(), text });
+        }
+    }
+    collect_conflicts(ctx, store, &mut plan)?;
+    // One after the other: a first plan has as many writes as there are records.
+    for (_, id) in decided(ctx, store)? {
+        if let Some(write) = store.write(id)? {
+            plan.actions.push(action(ctx, store, &write)?);
+        }
+    }
+    Ok(plan)
+}
+
+/// The writes that wait to be sent, by number.
+fn decided(ctx: &Context, store: &Store) -> StoreResult<Vec<(WriteState, i64)>> {
+    let mut found = Vec::new();
+    for state in [WriteState::New, WriteState::Open] {
+        found.extend(store.write_ids_in(state, &ctx.spec.name)?.into_iter().map(|id| (state, id)));
+    }
+    Ok(found)
+}
+
+/// Decides everything that is due. The plan that comes back has no actions yet, only what stands in their way.
+fn decide_all(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Plan> {
     if everything {
         retake_candidates(ctx, store)?;
         store.mark_all_due(&ctx.spec.name, ctx.now, "config")?;
@@ -185,22 +210,7 @@ fn rehearse(ctx: &Context, store: &Store, everything: bool) -> StoreResult<Rehea
             break;
         }
     }
-    if !everything {
-        for (trip, writes) in guards::tripped(ctx, store)? {
-            let text = format!("{} writes: {}", writes.len(), trip.reason);
-            plan.blocked.push(Remark { link: None, title: trip.brake.name().into(), text });
-        }
-    }
-    collect_conflicts(ctx, store, &mut plan)?;
-    let mut writes = Vec::new();
-    for state in [WriteState::New, WriteState::Open] {
-        for write in store.writes_in(state, Some(&ctx.spec.name))? {
-            let action = action(ctx, store, &write)?;
-            plan.actions.push(action.clone());
-            writes.push((write, action));
-        }
-    }
-    Ok(Rehearsal { writes, plan })
+    Ok(plan)
 }
 
 /// A new meaning decides anew: what waits under the old one gives way.

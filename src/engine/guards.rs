@@ -15,6 +15,9 @@ use crate::store::{Result, Store};
 /// When the state file cannot be used.
 pub fn tripped(ctx: &Context, store: &Store) -> Result<Vec<(Tripped, Vec<i64>)>> {
     let new = store.writes_in(WriteState::New, Some(&ctx.spec.name))?;
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
     let guard = &ctx.spec.guard;
     // An accepted plan approved what it showed: only what came after it counts.
     let accepted = store.sync_row(&ctx.spec.name)?.accepted_at;

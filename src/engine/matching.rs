@@ -50,8 +50,11 @@ pub fn match_fresh(ctx: &Context, store: &Store, after: Option<&str>) -> Result<
         store.drop_candidate(&ctx.spec.name, &stray.side, &stray.rid)?;
     }
     let keys: BTreeSet<String> = fresh.iter().filter_map(|candidate| candidate.key.clone()).collect();
-    for key in keys {
-        match_key(ctx, store, &key, &unanswered, &mut matched)?;
+    for key in &keys {
+        match_key(ctx, store, key, &unanswered, &mut matched)?;
+    }
+    if matched.links > 0 {
+        store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     }
     Ok(matched)
 }
@@ -222,7 +225,6 @@ fn join(
         return Err(StoreError::Caller(format!("record {record} is no candidate")));
     };
     store.join(&ctx.spec.name, link, &candidate.side, candidate.stream, record, ctx.now)?;
-    store.wake(&format!("waits for a record of {}", ctx.spec.name), ctx.now)?;
     store.mark_due(link, ctx.now, std::time::Duration::ZERO, "linked")
 }
 

@@ -100,8 +100,9 @@ impl Store {
     /// # Errors
     /// When the state file cannot be used.
     pub fn wake(&self, why: &str, at: Timestamp) -> Result<()> {
+        // The last of all characters: the index gives exactly the reasons that start so.
         self.run(
-            "UPDATE due SET not_before = ?2 WHERE why LIKE ?1 || '%' AND not_before > ?2",
+            "UPDATE due SET not_before = ?2 WHERE why >= ?1 AND why < ?1 || char(1114111) AND not_before > ?2",
             params![why, time_text(at)],
         )?;
         Ok(())

@@ -365,9 +365,9 @@ impl Store {
         self.all(
             "SELECT side, rid, stream, key, state FROM candidate INDEXED BY candidate_fresh \
              WHERE sync = ?1 AND state IN ('fresh', 'waiting') \
-             AND (?4 IS NULL OR key > ?4) \
+             AND key > ?4 \
              AND (?2 IS NULL OR not_before IS NULL OR not_before <= ?2) ORDER BY key, side, rid LIMIT ?3",
-            params![sync, now.map(time_text), limit, after],
+            params![sync, now.map(time_text), limit, after.unwrap_or_default()],
             candidate,
         )
     }

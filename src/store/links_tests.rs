@@ -42,6 +42,8 @@ fn a_waiting_link_is_woken_by_what_it_waits_for() {
     store.wait(one, at(0), "reference customers/7").unwrap();
     store.wait(two, at(0), "reference customers/8").unwrap();
     assert_eq!(due(&store, 1), Vec::<i64>::new());
+    store.wake("reference customers/6", at(1)).unwrap();
+    assert_eq!(due(&store, 1), Vec::<i64>::new());
     store.wake("reference customers/7", at(1)).unwrap();
     assert_eq!(due(&store, 1), [one]);
     assert_eq!(store.due_why(two).unwrap().as_deref(), Some("reference customers/8"));
@@ -108,6 +110,8 @@ fn candidates_come_in_key_order_when_settled_and_leave_when_linked() {
     assert_eq!(rids(Some(5)), ["2"]);
     assert_eq!(rids(Some(10)), ["2", "1"]);
     assert_eq!(rids(None), ["2", "1"]);
+    let from_b = store.fresh_candidates("orders", None, Some("a"), 10).unwrap();
+    assert_eq!(from_b.iter().map(|one| one.rid.as_str()).collect::<Vec<_>>(), ["1"], "what follows a key");
     assert_eq!(store.next_due("orders").unwrap(), Some(at(10)));
     let same_key = store.candidates_with_key("orders", "a").unwrap();
     assert_eq!(same_key.iter().map(|one| one.rid.as_str()).collect::<Vec<_>>(), ["2", "3"]);

@@ -325,6 +325,8 @@ fn prepare(conn: &Connection) -> Result<()> {
     )?;
     // A batch of a first poll fits: pages that spill out of a transaction are written twice.
     conn.pragma_update(None, "cache_size", -12_000)?;
+    // The log of one great transaction (a first plan) is cut back when the next one starts it anew.
+    conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
     conn.set_prepared_statement_cache_capacity(256);
     Ok(())
 }

@@ -260,6 +260,15 @@ impl Store {
         self.all(&sql, params![state.text(), sync], raw)?.into_iter().map(finish).collect()
     }
 
+    /// Numbers of the writes of a state in a sync, oldest first: for who looks at one after the other.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn write_ids_in(&self, state: WriteState, sync: &str) -> Result<Vec<i64>> {
+        let sql = "SELECT id FROM write WHERE state = ?1 AND sync = ?2 ORDER BY id";
+        self.all(sql, params![state.text(), sync], |row| row.get(0))
+    }
+
     /// Open and uncertain writes of a sync whose time has come, oldest first; none while the sync is paused or
     /// not accepted, and none to systems that are paused or blocked.
     ///

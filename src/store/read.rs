@@ -130,6 +130,17 @@ impl Store {
         self.rows("SELECT * FROM linked_records WHERE id = ?1 ORDER BY side", [link])
     }
 
+    /// Open conflicts and writes of one link, as in their views.
+    ///
+    /// # Errors
+    /// When the state file cannot be used.
+    pub fn open_of_link(&self, link: i64) -> Result<(Vec<Row>, Vec<Row>)> {
+        Ok((
+            self.rows("SELECT * FROM open_conflicts WHERE link = ?1 ORDER BY id", [link])?,
+            self.rows("SELECT * FROM open_writes WHERE link = ?1 ORDER BY id", [link])?,
+        ))
+    }
+
     /// Mirrored records of a stream with their documents, newest first: `(id, document)`.
     ///
     /// # Errors

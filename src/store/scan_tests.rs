@@ -78,6 +78,11 @@ fn the_questions_of_a_pass_read_no_table_from_end_to_end() {
     none("waiting_key", scanned(s, || s.waiting_key("orders", "erp", "c7")));
     none("look_again", scanned(s, || s.look_again("orders", "k7")));
     none("linked_count", scanned(s, || s.linked_count("orders")));
+    for link in &links {
+        s.mark_due(*link, at(0), Duration::ZERO, "changed").unwrap();
+    }
+    none("wake", scanned(s, || s.wake("waits for a record of orders", at(1))));
+    none("write_ids_in", scanned(s, || s.write_ids_in(WriteState::New, "orders")));
     none("next_write_at", scanned(s, || s.next_write_at("orders")));
     // Streams are read from end to end: there are two.
     assert!(scanned(s, || s.find_links("orders", "order r7")) <= 2);

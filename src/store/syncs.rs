@@ -129,7 +129,7 @@ impl Store {
         Ok(self.run("UPDATE sync SET paused = ?2 WHERE name = ?1", params![name, paused])? > 0)
     }
 
-    /// Stores a printed plan; the one printed before is replaced.
+    /// Stores a printed plan; the one printed before is replaced, and what it covered is forgotten.
     ///
     /// # Errors
     /// When the state file cannot be used.
@@ -141,7 +141,10 @@ impl Store {
         document: &str,
         at: Timestamp,
     ) -> Result<i64> {
-        self.run("UPDATE plan SET state = 'replaced' WHERE sync = ?1 AND state = 'printed'", [sync])?;
+        self.run(
+            "UPDATE plan SET state = 'replaced', actions = '[]' WHERE sync = ?1 AND state = 'printed'",
+            [sync],
+        )?;
         let actions = serde_json::to_string(actions).map_err(|e| StoreError::Caller(e.to_string()))?;
         self.run(
             "INSERT INTO plan (sync, made_at, state, meaning, actions, document) VALUES (?1, ?2, 'printed', ?3, ?4, ?5)",

@@ -194,6 +194,7 @@ CREATE TABLE due (
   not_before TEXT NOT NULL,
   why        TEXT NOT NULL
 ) STRICT;
+CREATE INDEX due_why ON due (why, not_before);
 
 -- What a guard holds, as one numbered batch that `approve` releases once.
 CREATE TABLE batch (
