@@ -67,6 +67,7 @@ impl Engine {
             report.idle = Some(why);
             return Ok(report);
         }
+        self.wake_listed(sync, &fresh).await?;
         let mut ctx = self.context(sync, &fresh, options.settle).await?;
         for _ in 0..ROUNDS {
             ctx.now = self.clock.now();
@@ -81,6 +82,16 @@ impl Engine {
         let (name, now) = (sync.name.clone(), self.clock.now());
         self.store.transact(move |store| store.sync_passed(&name, now)).await?;
         Ok(report)
+    }
+
+    /// What waited for a listing of a side goes on with it, not an hour later.
+    async fn wake_listed(&self, sync: &SyncSpec, fresh: &[bool]) -> Result<()> {
+        let listed = sync.sides.iter().zip(fresh).filter(|(_, fresh)| **fresh);
+        let reasons: Vec<String> =
+            listed.map(|(side, _)| format!("waits for a listing of {}", side.system)).collect();
+        let now = self.clock.now();
+        self.store.transact(move |store| reasons.iter().try_for_each(|why| store.wake(why, now))).await?;
+        Ok(())
     }
 
     /// The sweep schedule has come round since the last sweep was tried.
