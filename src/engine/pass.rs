@@ -58,7 +58,7 @@ impl Engine {
     pub async fn pass(&self, sync: &Arc<SyncSpec>, options: PassOptions) -> Result<PassReport> {
         let mut report = PassReport { sync: sync.name.clone(), ..PassReport::default() };
         let fresh = if options.without_poll {
-            self.reopen_sides(sync).await
+            self.reopen_sides(sync).await?
         } else {
             let sweep = options.sweep || self.sweep_overdue(sync).await?;
             self.poll_sides(sync, sweep, &mut report).await?
@@ -191,15 +191,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens the sides that are not open yet, without polling; a side that was polled before counts as fresh.
-    async fn reopen_sides(&self, sync: &Arc<SyncSpec>) -> Vec<bool> {
+    /// Opens the sides that are not open yet, without polling; a side whose last listing went through counts as
+    /// fresh.
+    async fn reopen_sides(&self, sync: &Arc<SyncSpec>) -> Result<Vec<bool>> {
         let mut fresh = Vec::new();
         for (side, spec) in sync.sides.iter().enumerate() {
-            let open = self.port(&stream_key(spec)).is_some()
-                || (self.not_stopped(&spec.system).await.is_ok() && self.open(sync, side).await.is_ok());
-            fresh.push(open);
+            let open = self.not_stopped(&spec.system).await.is_ok()
+                && (self.port(&stream_key(spec)).is_some() || self.open(sync, side).await.is_ok());
+            let (system, entity, template) = stream_key(spec);
+            let listed = self
+                .store
+                .transact(move |store| {
+                    let stream = store.stream_for(&system, &entity, &template)?;
+                    Ok(stream.polled_at.is_some() && stream.failure.is_none())
+                })
+                .await?;
+            fresh.push(open && listed);
         }
-        fresh
+        Ok(fresh)
     }
 
     /// Why a sync must not decide anything now, if so. A changed meaning takes its acceptance away (P9).

@@ -190,7 +190,7 @@ async fn a_record_that_lost_its_counterpart_is_found_when_that_is_made_anew() {
     let again = world.add("erp", "SO-1", "2", "entered again");
     world.pass().await;
     world.pass().await;
-    assert_eq!(world.ids("tallyfy", "SO-1"), [run.clone()], "a second run for the same order");
+    assert_eq!(world.id("tallyfy", "SO-1"), run, "a second run for the same order");
     world.on("erp").edit(&again, "memo", "linked again".into());
     world.pass().await;
     world.pass().await;
@@ -328,4 +328,36 @@ async fn what_waited_on_a_side_waits_again_when_the_side_comes_back() {
     world.edit("erp", "SO-1", "memo", "linked");
     patiently(&world, 2).await;
     world.expect("SO-1", "memo", "linked");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_listing_goes_on_with_the_listing() {
+    let world = accepted(Setup::default().sync("settle = \"1s\"")).await;
+    let settled = PassOptions { settle: true, ..PassOptions::default() };
+    let down = Fault { times: 0, ..Fault::next(Effect::DropBefore) };
+    let rule = world.on("crm").hub().fault(down);
+    world.add("erp", "SO-1", "1", "hello");
+    for _ in 0..5 {
+        world.later(120);
+        world.engine().pass(&world.sync(), settled).await.expect("the pass ends");
+    }
+    assert_eq!(world.ids("tallyfy", "SO-1").len(), 1);
+    world.on("crm").hub().world().faults.remove(rule);
+    for _ in 0..2 {
+        world.later(600);
+        world.engine().pass(&world.sync(), settled).await.expect("the pass ends");
+    }
+    assert_eq!(world.ids("crm", "SO-1").len(), 1, "the CRM answers again");
+}
+
+#[tokio::test]
+async fn a_pass_between_listings_makes_nothing_where_the_last_listing_failed() {
+    let world = accepted(Setup::default()).await;
+    let down = Effect::Status { status: 503, when: When::Before, body: None };
+    world.on("crm").hub().fault(Fault { method: Some("GET".into()), times: 0, ..Fault::next(down) });
+    world.add("erp", "SO-1", "1", "hello");
+    patiently(&world, 1).await;
+    let without_poll = PassOptions { without_poll: true, ..PassOptions::default() };
+    world.engine().pass(&world.sync(), without_poll).await.expect("the pass ends");
+    assert_eq!(states(&world, "crm").await, Vec::<&str>::new(), "nobody knows what is there now");
 }
