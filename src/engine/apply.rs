@@ -127,6 +127,14 @@ impl Engine {
             return Ok(Sent::Waiting);
         }
         let one = Sending { write, ..one };
+        if one.port.stream != one.write.stream {
+            let why = format!(
+                "{} reads another entity or template now: nothing of this is sent or looked up there. Look at its old \
+                 record, then drop this write",
+                one.write.side
+            );
+            return self.settle(&one, WriteState::Parked, "unknown", &why, None).await;
+        }
         let outcome = match (one.write.state, one.write.op) {
             (WriteState::Uncertain, Op::Create) => self.recover_create(&one).await,
             (WriteState::Uncertain, _) => self.recover_by_reading(&one).await,

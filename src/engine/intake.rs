@@ -17,7 +17,7 @@ const STEP: u32 = 1000;
 pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
     let mut more = false;
     for (spec, side) in ctx.spec.sides.iter().zip(&ctx.sides) {
-        let reader = format!("{}/{}", ctx.spec.name, spec.name);
+        let reader = reader(ctx, &spec.name);
         let offset = store.offset(&reader, side.stream)?;
         let changes = store.changes_after(side.stream, offset, STEP)?;
         for change in &changes {
@@ -33,6 +33,10 @@ pub fn take_changes(ctx: &Context, store: &Store) -> Result<bool> {
     Ok(more)
 }
 
+fn reader(ctx: &Context, side_name: &str) -> String {
+    format!("{}/{side_name}", ctx.spec.name)
+}
+
 /// The meaning of the sync changed: what waits to be linked gets its key anew, and takes no part where its side
 /// reads something else now.
 ///
@@ -45,6 +49,8 @@ pub fn retake_candidates(ctx: &Context, store: &Store) -> Result<()> {
             take_record(ctx, store, &side, stream, &rid)?;
         } else {
             store.drop_candidate(&ctx.spec.name, &side, &rid)?;
+            // Should the side read it again, its changes are read from the start: it waits again then.
+            store.set_offset(&reader(ctx, &side), stream, 0)?;
         }
     }
     Ok(())

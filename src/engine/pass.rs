@@ -60,7 +60,7 @@ impl Engine {
         // Passes of one sync never overlap: whatever says `sent` now was left behind by a failed commit.
         self.recover_sent(Some(&sync.name), "its outcome could not be stored").await?;
         let fresh = if options.without_poll {
-            self.reopen_sides(sync).await
+            self.reopen_sides(sync).await?
         } else {
             let sweep = options.sweep || self.sweep_overdue(sync).await?;
             self.poll_sides(sync, sweep, &mut report).await?
@@ -69,6 +69,7 @@ impl Engine {
             report.idle = Some(why);
             return Ok(report);
         }
+        self.wake_listed(sync, &fresh).await?;
         let mut ctx = self.context(sync, &fresh, options.settle).await?;
         for _ in 0..ROUNDS {
             ctx.now = self.clock.now();
@@ -83,6 +84,16 @@ impl Engine {
         let (name, now) = (sync.name.clone(), self.clock.now());
         self.store.transact(move |store| store.sync_passed(&name, now)).await?;
         Ok(report)
+    }
+
+    /// What waited for a listing of a side goes on with it, not an hour later.
+    async fn wake_listed(&self, sync: &SyncSpec, fresh: &[bool]) -> Result<()> {
+        let listed = sync.sides.iter().zip(fresh).filter(|(_, fresh)| **fresh);
+        let reasons: Vec<String> =
+            listed.map(|(side, _)| format!("waits for a listing of {}", side.system)).collect();
+        let now = self.clock.now();
+        self.store.transact(move |store| reasons.iter().try_for_each(|why| store.wake(why, now))).await?;
+        Ok(())
     }
 
     /// The sweep schedule has come round since the last sweep was tried.
@@ -187,15 +198,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens the sides that are not open yet, without polling; a side that was polled before counts as fresh.
-    async fn reopen_sides(&self, sync: &Arc<SyncSpec>) -> Vec<bool> {
+    /// Opens the sides that are not open yet, without polling; a side whose last listing went through counts as
+    /// fresh.
+    async fn reopen_sides(&self, sync: &Arc<SyncSpec>) -> Result<Vec<bool>> {
         let mut fresh = Vec::new();
         for (side, spec) in sync.sides.iter().enumerate() {
-            let open = self.port(&stream_key(spec)).is_some()
-                || (self.not_stopped(&spec.system).await.is_ok() && self.open(sync, side).await.is_ok());
-            fresh.push(open);
+            let open = self.not_stopped(&spec.system).await.is_ok()
+                && (self.port(&stream_key(spec)).is_some() || self.open(sync, side).await.is_ok());
+            let (system, entity, template) = stream_key(spec);
+            let listed = self
+                .store
+                .transact(move |store| {
+                    let stream = store.stream_for(&system, &entity, &template)?;
+                    Ok(stream.polled_at.is_some() && stream.failure.is_none())
+                })
+                .await?;
+            fresh.push(open && listed);
         }
-        fresh
+        Ok(fresh)
     }
 
     /// Why a sync must not decide anything now, if so. A changed meaning takes its acceptance away (P9).

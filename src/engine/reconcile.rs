@@ -65,9 +65,11 @@ pub fn reconcile_due(ctx: &Context, store: &Store, after: i64) -> Result<Reconci
 
 fn reconcile_link(ctx: &Context, store: &Store, id: i64, why: &str, done: &mut Reconciled) -> Result<()> {
     let Some(mut view) = LinkView::load(ctx, store, id)? else { return Ok(()) };
-    if let Some(write) =
-        view.writes.iter().find(|w| matches!(w.state, WriteState::Sent | WriteState::Uncertain))
-    {
+    // On a side that the config does not name any more nobody looks it up: a person may, and nobody waits for it.
+    let under_way = |write: &&Write| {
+        matches!(write.state, WriteState::Sent | WriteState::Uncertain) && ctx.side_ix(&write.side).is_some()
+    };
+    if let Some(write) = view.writes.iter().find(under_way) {
         // Its outcome decides what is true; it marks the link due when it is known.
         let waits = format!("write {} is not answered for yet", write.id);
         store.wait(id, ctx.now, &waits)?;

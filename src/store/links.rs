@@ -166,6 +166,16 @@ impl Store {
             "UPDATE link SET state = 'ended', why = ?2, ended_at = ?3 WHERE id = ?1",
             params![id, why, time_text(at)],
         )?;
+        // They wait under the key of the link: what is entered anew on another side finds them, none is made beside.
+        self.run(
+            "INSERT INTO candidate (sync, side, rid, stream, key, state, why) \
+             SELECT m.sync, m.side, m.rid, m.stream, l.key, 'former', 'it was linked before, and that link ended' \
+             FROM member m JOIN link l ON l.id = m.link JOIN seen s ON s.stream = m.stream AND s.rid = m.rid \
+             JOIN record r ON r.id = s.record \
+             WHERE m.link = ?1 AND m.active = 1 AND r.state = 'present' AND l.key IS NOT NULL \
+             ON CONFLICT (sync, side, rid) DO NOTHING",
+            [id],
+        )?;
         self.run("UPDATE member SET active = 0 WHERE link = ?1", [id])?;
         if let Some(Link { sync, key: Some(key), .. }) = self.link(id)? {
             self.look_again(&sync, &key)?;

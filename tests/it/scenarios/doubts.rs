@@ -176,7 +176,8 @@ async fn many_records_beside_a_create_in_doubt_do_not_stop_the_pass() {
 
 #[tokio::test]
 async fn a_record_that_lost_its_counterpart_is_found_when_that_is_made_anew() {
-    let world = accepted(tallyfy_only().side("erp", "archived = \"deleted\"")).await;
+    let first = "first = { prefer = [\"erp\"] }";
+    let world = accepted(tallyfy_only().sync(first).side("erp", "archived = \"deleted\"")).await;
     let order = world.add("erp", "SO-1", "1", "hello");
     world.pass().await;
     let run = world.id("tallyfy", "SO-1");
@@ -184,11 +185,23 @@ async fn a_record_that_lost_its_counterpart_is_found_when_that_is_made_anew() {
     world.sweep().await;
     world.pass().await;
     assert!(!world.on("tallyfy").is_archived(&run), "its policy is to unlink");
+    // The archived one is out of the way: it carries another number.
+    world.on("erp").edit(&order, "order_no", "SO-1-old".into());
     let again = world.add("erp", "SO-1", "2", "entered again");
     world.pass().await;
     world.pass().await;
-    assert_eq!(world.ids("tallyfy", "SO-1"), [run], "a second run for the same order");
-    assert_eq!(world.on("erp").shows(&again, "order_no"), "SO-1");
+    assert_eq!(world.id("tallyfy", "SO-1"), run, "a second run for the same order");
+    world.on("erp").edit(&again, "memo", "linked again".into());
+    world.pass().await;
+    world.pass().await;
+    assert_eq!(world.shows("tallyfy", "SO-1", "order_no"), "SO-1");
+    assert_eq!(
+        world.on("tallyfy").shows(&run, "memo"),
+        "linked again",
+        "{:?} {:?}",
+        world.links().await,
+        world.conflicts().await
+    );
 }
 
 #[tokio::test]
@@ -277,4 +290,74 @@ async fn a_decision_about_one_delete_lets_nothing_else_past_the_guards() {
     world.engine().resolve(asked, Decide::Value("delete".into())).await.expect("the question is open");
     let row = world.engine().store().transact(move |store| store.write(id)).await.expect("the row");
     assert_eq!(row.map(|write| write.state), Some(WriteState::New), "no guard has looked at it ({SYNC})");
+}
+
+#[tokio::test]
+async fn a_create_in_doubt_on_a_side_that_is_taken_away_holds_up_nobody() {
+    let mut world = accepted(Setup::default().side("crm", "search_lag = \"10h\"")).await;
+    strike_launch(&world, "crm", Effect::DropBefore);
+    world.add("erp", "SO-1", "1", "hello");
+    patiently(&world, 1).await;
+    assert_eq!(states(&world, "crm").await, ["uncertain"]);
+    let setup = world.setup.clone();
+    world.reconfigure(setup.without_side("crm")).await;
+    world.plan().await;
+    world.accept().await;
+    world.edit("erp", "SO-1", "memo", "goes on");
+    patiently(&world, 2).await;
+    assert_eq!(world.shows("tallyfy", "SO-1", "memo"), "goes on");
+}
+
+#[tokio::test]
+async fn what_waited_on_a_side_waits_again_when_the_side_comes_back() {
+    let mut world = accepted(Setup::default()).await;
+    world.add("crm", "SO-1", "1", "hello");
+    patiently(&world, 1).await;
+    let setup = world.setup.clone();
+    for setup in [setup.clone().without_side("crm"), setup] {
+        world.reconfigure(setup).await;
+        world.plan().await;
+        world.accept().await;
+        patiently(&world, 1).await;
+    }
+    let waiting = world.engine().store().transact(|store| store.candidate_records(SYNC)).await.expect("rows");
+    assert_eq!(waiting.iter().map(|(side, _, _)| side.as_str()).collect::<Vec<_>>(), ["crm"]);
+    world.add("erp", "SO-1", "1", "hello");
+    patiently(&world, 2).await;
+    assert_eq!(world.ids("crm", "SO-1").len(), 1, "a second one is made beside it");
+    world.edit("erp", "SO-1", "memo", "linked");
+    patiently(&world, 2).await;
+    world.expect("SO-1", "memo", "linked");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_listing_goes_on_with_the_listing() {
+    let world = accepted(Setup::default().sync("settle = \"1s\"")).await;
+    let settled = PassOptions { settle: true, ..PassOptions::default() };
+    let down = Fault { times: 0, ..Fault::next(Effect::DropBefore) };
+    let rule = world.on("crm").hub().fault(down);
+    world.add("erp", "SO-1", "1", "hello");
+    for _ in 0..5 {
+        world.later(120);
+        world.engine().pass(&world.sync(), settled).await.expect("the pass ends");
+    }
+    assert_eq!(world.ids("tallyfy", "SO-1").len(), 1);
+    world.on("crm").hub().world().faults.remove(rule);
+    for _ in 0..2 {
+        world.later(600);
+        world.engine().pass(&world.sync(), settled).await.expect("the pass ends");
+    }
+    assert_eq!(world.ids("crm", "SO-1").len(), 1, "the CRM answers again");
+}
+
+#[tokio::test]
+async fn a_pass_between_listings_makes_nothing_where_the_last_listing_failed() {
+    let world = accepted(Setup::default()).await;
+    let down = Effect::Status { status: 503, when: When::Before, body: None };
+    world.on("crm").hub().fault(Fault { method: Some("GET".into()), times: 0, ..Fault::next(down) });
+    world.add("erp", "SO-1", "1", "hello");
+    patiently(&world, 1).await;
+    let without_poll = PassOptions { without_poll: true, ..PassOptions::default() };
+    world.engine().pass(&world.sync(), without_poll).await.expect("the pass ends");
+    assert_eq!(states(&world, "crm").await, Vec::<&str>::new(), "nobody knows what is there now");
 }

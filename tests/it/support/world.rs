@@ -41,6 +41,8 @@ pub struct Setup {
     pub guard: Vec<String>,
     /// Sides that lack a field, by its name.
     pub lacking: BTreeMap<String, Vec<String>>,
+    /// Sides that the sync does not have now.
+    pub absent: Vec<String>,
     /// Whole tables before the sync: syncs that it refers to.
     pub before: String,
     /// `auth` of a side's system, where it is not the personal token of its actor.
@@ -61,6 +63,7 @@ impl Default for Setup {
             fields: fields.map(|(name, options)| (name.to_owned(), options.to_owned())).into(),
             guard: Vec::new(),
             lacking: BTreeMap::new(),
+            absent: Vec::new(),
             before: String::new(),
             auth: BTreeMap::new(),
         }
@@ -94,6 +97,12 @@ impl Setup {
     /// A side that has no such field.
     pub fn lacks(mut self, side: &str, field: &str) -> Setup {
         self.lacking.entry(field.to_owned()).or_default().push(side.to_owned());
+        self
+    }
+
+    /// The sync has no such side.
+    pub fn without_side(mut self, side: &str) -> Setup {
+        self.absent.push(side.to_owned());
         self
     }
 
@@ -230,6 +239,9 @@ impl World {
         text += &self.setup.before;
         text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.setup.sync.join("\n"));
         for (name, actor) in SIDES.iter().zip(&self.cast) {
+            if self.setup.absent.iter().any(|absent| absent == name) {
+                continue;
+            }
             let lines = self.setup.sides.get(*name).map(|lines| lines.join("\n")).unwrap_or_default();
             text += &format!("[sync.sides.{name}]\n{}{lines}\n", actor.side());
         }
@@ -239,7 +251,8 @@ impl World {
                 let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
                 let lacks =
                     self.setup.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
-                if !has_own && !lacks {
+                let absent = self.setup.absent.iter().any(|absent| absent == name);
+                if !has_own && !lacks && !absent {
                     text += &format!("{name} = \"{}\"\n", actor.path(field));
                 }
             }
