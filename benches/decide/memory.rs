@@ -211,11 +211,7 @@ impl Entity for Orders {
         Box::pin(async { Ok(Written { record: Some(record), ..Written::default() }) })
     }
 
-    fn remove<'a>(
-        &'a self,
-        _expected: &'a Record,
-        _how: Removal,
-    ) -> BoxFuture<'a, Result<Written, Failure>> {
+    fn remove<'a>(&'a self, _expected: &'a Record, _how: Removal) -> BoxFuture<'a, Result<Written, Failure>> {
         Box::pin(async { unasked("remove") })
     }
 

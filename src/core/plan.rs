@@ -367,7 +367,10 @@ tallyfy: 1 create
         let text = long.to_string();
         assert!(text.starts_with("orders: 251 things to do\n\nSO-0\n"), "{text}");
         assert_eq!(text.matches("  update erp").count(), SHOWN + 1);
-        assert!(text.contains("\n... and 50 more records; tallysync plan orders --json lists all\n"), "{text}");
+        assert!(
+            text.contains("\n... and 50 more records; tallysync plan orders --json lists all\n"),
+            "{text}"
+        );
         assert_eq!(text.matches("erp says 1").count(), SHOWN);
         assert!(text.contains("\n  ... and 1 more\n"), "{text}");
         assert!(text.ends_with("\nerp: 251 updates\n"), "{text}");

@@ -141,7 +141,10 @@ impl Store {
         document: &str,
         at: Timestamp,
     ) -> Result<i64> {
-        self.run("UPDATE plan SET state = 'replaced', actions = '[]' WHERE sync = ?1 AND state = 'printed'", [sync])?;
+        self.run(
+            "UPDATE plan SET state = 'replaced', actions = '[]' WHERE sync = ?1 AND state = 'printed'",
+            [sync],
+        )?;
         let actions = serde_json::to_string(actions).map_err(|e| StoreError::Caller(e.to_string()))?;
         self.run(
             "INSERT INTO plan (sync, made_at, state, meaning, actions, document) VALUES (?1, ?2, 'printed', ?3, ?4, ?5)",
