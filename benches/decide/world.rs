@@ -103,6 +103,57 @@ impl World {
     }
 }
 
+/// Copies everything that is linked so many times within the state file: what passes would make in an hour.
+pub fn multiply(folder: &Path, links: usize, times: usize) {
+    let file = rusqlite::Connection::open(folder.join("state.db")).expect("the state file");
+    let copy = |table: &str, columns: &str, values: &str| {
+        let sql = format!(
+            "WITH RECURSIVE n(k) AS (SELECT 1 WHERE {times} > 1 UNION ALL SELECT k + 1 FROM n WHERE k + 1 < {times}) \
+             INSERT INTO {table} ({columns}) SELECT {values} FROM n CROSS JOIN {table}"
+        );
+        // Every copy has numbers of its own, after those of the copy before.
+        let sql =
+            sql.replace("LINK", &format!("{links} * k")).replace("RECORD", &format!("{} * k", 2 * links));
+        file.execute(&sql, []).unwrap_or_else(|error| panic!("{table}: {error}"));
+    };
+    file.execute_batch(
+        "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000; BEGIN",
+    )
+    .expect("begin");
+    copy(
+        "link",
+        "id, sync, state, key, title, created_at",
+        "id + LINK, sync, state, key || '-' || k, title || '-' || k, created_at",
+    );
+    copy(
+        "record",
+        "id, stream, rid, state, document, seen_at",
+        "id + RECORD, stream, rid || '-' || k, state, document, seen_at",
+    );
+    copy("seen", "stream, rid, raw, record", "stream, rid || '-' || k, raw, record + RECORD");
+    copy(
+        "member",
+        "link, side, sync, stream, rid, joined_at",
+        "link + LINK, side, sync, stream, rid || '-' || k, joined_at",
+    );
+    copy(
+        "agreed",
+        "link, field, number, value, origin, rule, decided_at",
+        "link + LINK, field, number, value, origin, rule, decided_at",
+    );
+    copy(
+        "base",
+        "link, side, field, value, stands, lens, at",
+        "link + LINK, side, field, value, stands, lens, at",
+    );
+    copy("change", "at, stream, rid, kind, cause", "at, stream, rid || '-' || k, kind, cause");
+    file.execute_batch(
+        "UPDATE consumer SET seq = (SELECT max(seq) FROM change WHERE change.stream = consumer.stream); COMMIT; \
+         PRAGMA journal_mode = WAL",
+    )
+    .expect("commit");
+}
+
 /// Wall seconds of one command of the real binary over this folder.
 pub fn command(folder: &Path, arguments: &[&str]) -> f64 {
     let started = Instant::now();
