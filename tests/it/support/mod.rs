@@ -10,6 +10,7 @@ pub mod http;
 pub mod process;
 pub mod python;
 pub mod rust_source;
+pub mod setup;
 pub mod tryton;
 pub mod twins;
 pub mod world;
