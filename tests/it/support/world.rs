@@ -116,6 +116,54 @@ impl Setup {
         }
         self
     }
+
+    /// The config of this setup for a cast that is reached at these addresses. Tokens and the state file stand
+    /// in the folder.
+    pub fn config_text(
+        &self,
+        cast: &[Actor],
+        addresses: &[&str],
+        folder: &Path,
+        epoch: Option<&Path>,
+    ) -> String {
+        let mut text = format!("[state]\npath = \"{}/state.db\"\n", folder.display());
+        if let Some(epoch) = epoch {
+            text += &format!("epoch = \"{}\"\n", epoch.display());
+        }
+        for ((name, actor), address) in SIDES.iter().zip(cast).zip(addresses) {
+            let token = folder.join(format!("{name}.token"));
+            std::fs::write(&token, actor.token()).expect("the token is stored");
+            text += &format!(
+                "[systems.{name}]\n{}base_url = \"{address}\"\nbudget = {{ per_minute = 100000 }}\n\
+                 auth = {}\n",
+                actor.system(),
+                self.auth.get(*name).cloned().unwrap_or_else(|| format!(
+                    "{{ kind = \"token\", token = {{ file = \"{}\" }} }}",
+                    token.display()
+                ))
+            );
+        }
+        text += &self.before;
+        text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.sync.join("\n"));
+        for (name, actor) in SIDES.iter().zip(cast) {
+            let lines = self.sides.get(*name).map(|lines| lines.join("\n")).unwrap_or_default();
+            text += &format!("[sync.sides.{name}]\n{}{lines}\n", actor.side());
+        }
+        for (field, options) in &self.fields {
+            text += &format!("[sync.fields.{field}]\n{options}\n");
+            for (name, actor) in SIDES.iter().zip(cast) {
+                let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
+                let lacks = self.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
+                if !has_own && !lacks {
+                    text += &format!("{name} = \"{}\"\n", actor.path(field));
+                }
+            }
+        }
+        if !self.guard.is_empty() {
+            text += &format!("[sync.guard]\n{}\n", self.guard.join("\n"));
+        }
+        text
+    }
 }
 
 /// Three twins, a state file, and the engine.
@@ -208,46 +256,8 @@ impl World {
     }
 
     fn config_text(&self) -> String {
-        let folder = self.folder.path().display();
-        let mut text = format!("[state]\npath = \"{folder}/state.db\"\n");
-        if let Some(epoch) = &self.epoch {
-            text += &format!("epoch = \"{}\"\n", epoch.display());
-        }
-        for ((name, actor), served) in SIDES.iter().zip(&self.cast).zip(&self.served) {
-            let token = self.folder.path().join(format!("{name}.token"));
-            std::fs::write(&token, actor.token()).expect("the token is stored");
-            text += &format!(
-                "[systems.{name}]\n{}base_url = \"{}\"\nbudget = {{ per_minute = 100000 }}\n\
-                 auth = {}\n",
-                actor.system(),
-                served.base_url,
-                self.setup.auth.get(*name).cloned().unwrap_or_else(|| format!(
-                    "{{ kind = \"token\", token = {{ file = \"{}\" }} }}",
-                    token.display()
-                ))
-            );
-        }
-        text += &self.setup.before;
-        text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.setup.sync.join("\n"));
-        for (name, actor) in SIDES.iter().zip(&self.cast) {
-            let lines = self.setup.sides.get(*name).map(|lines| lines.join("\n")).unwrap_or_default();
-            text += &format!("[sync.sides.{name}]\n{}{lines}\n", actor.side());
-        }
-        for (field, options) in &self.setup.fields {
-            text += &format!("[sync.fields.{field}]\n{options}\n");
-            for (name, actor) in SIDES.iter().zip(&self.cast) {
-                let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
-                let lacks =
-                    self.setup.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
-                if !has_own && !lacks {
-                    text += &format!("{name} = \"{}\"\n", actor.path(field));
-                }
-            }
-        }
-        if !self.setup.guard.is_empty() {
-            text += &format!("[sync.guard]\n{}\n", self.setup.guard.join("\n"));
-        }
-        text
+        let addresses: Vec<&str> = self.served.iter().map(|served| served.base_url.as_str()).collect();
+        self.setup.config_text(&self.cast, &addresses, self.folder.path(), self.epoch.as_deref())
     }
 
     /// Stops the program and copies its state file.
