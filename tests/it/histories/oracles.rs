@@ -181,7 +181,10 @@ impl Story {
         field: &'static str,
         seen: &Seen,
     ) -> Verdict {
-        if self.waits(link, field, seen) {
+        // A field whose owner is not among the members has nobody whose word counts.
+        let owner = self.owner.filter(|_| field == "amount");
+        let ownerless = owner.is_some_and(|owner| members.iter().all(|(side, _)| *side != owner));
+        if ownerless || self.waits(link, field, seen) {
             return Ok(());
         }
         let shown: Vec<String> = members

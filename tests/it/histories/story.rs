@@ -283,7 +283,11 @@ impl Story {
             let moving = self.rows(View::OpenWrites).await;
             let moving = moving.iter().filter(|row| ["new", "open", "sent"].contains(&text(row, "state").as_str()));
             let moving: Vec<String> = moving.map(|row| format!("{row:?}")).collect();
-            let failures = report.map(|report| report.failures).unwrap_or_default();
+            let report = report.unwrap_or_default();
+            if let Some(idle) = report.idle {
+                return Err(format!("it does nothing any more: {idle}"));
+            }
+            let failures = report.failures;
             let rests = self.writes() == before && failures.is_empty() && moving.is_empty();
             last = format!("{} writes, failures {failures:?}, under way {moving:?}", self.writes() - before);
             quiet = if rests { quiet + 1 } else { 0 };
@@ -321,8 +325,8 @@ impl Story {
             Some(Err(error)) => Err(format!("the {kind} stopped: {error}")),
             Some(Ok(report)) => {
                 self.tell(format!(
-                    "{kind}: {} changed, {} links, {:?}, failures {:?}, held {:?}",
-                    report.changed, report.decided, report.applied, report.failures, report.held
+                    "{kind}: {} changed, {} links, {:?}, failures {:?}, held {:?}, idle {:?}",
+                    report.changed, report.decided, report.applied, report.failures, report.held, report.idle
                 ));
                 if report.failures.is_empty() && report.idle.is_none() && !options.settle {
                     self.settle().await;
