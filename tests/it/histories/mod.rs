@@ -53,14 +53,15 @@ fn tell(seed: u64, cast: fn() -> Vec<Actor>) -> Result<(), String> {
 fn tell_many(cast: fn() -> Vec<Actor>) {
     let first = setting("TALLYSYNC_TEST_SEED").unwrap_or(1);
     let count = setting("TALLYSYNC_HISTORIES").unwrap_or(USUAL);
-    let failed: Vec<(u64, String)> = (first..first + count)
-        .filter_map(|seed| tell(seed, cast).err().map(|story| (seed, story)))
-        .collect();
+    let mut failed: Vec<(u64, String)> = Vec::new();
+    for seed in first..first + count {
+        if let Err(story) = tell(seed, cast) {
+            eprintln!("FAILED {}", story.lines().find(|line| line.starts_with("seed ")).unwrap_or_default());
+            failed.push((seed, story));
+        }
+    }
     let Some((_, story)) = failed.first() else { return };
     let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
-    for (_, story) in &failed {
-        eprintln!("FAILED {}", story.lines().find(|line| line.starts_with("seed ")).unwrap_or_default());
-    }
     panic!("{} of {count} histories went wrong, seeds {seeds:?}; the first:\n{story}", failed.len());
 }
 

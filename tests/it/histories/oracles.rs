@@ -150,11 +150,15 @@ impl Story {
     /// A person is asked about this field (or a write of the link waits for a person).
     fn waits(&self, link: i64, field: &str, seen: &Seen) -> bool {
         let of = |row: &&Row| number(row, "link") == link;
-        seen.open_writes.iter().filter(of).any(|row| {
-            ["held", "parked", "uncertain"].contains(&text(row, "state").as_str())
-        }) || seen.open_conflicts.iter().filter(of).any(|row| {
-            field.is_empty() || text(row, "field") == field || text(row, "kind") == "delete"
-        })
+        seen.open_writes
+            .iter()
+            .filter(of)
+            .any(|row| ["held", "parked", "uncertain"].contains(&text(row, "state").as_str()))
+            || seen
+                .open_conflicts
+                .iter()
+                .filter(of)
+                .any(|row| field.is_empty() || text(row, "field") == field || text(row, "kind") == "delete")
     }
 
     /// What a value is as far as servers leave it alone.
@@ -187,10 +191,8 @@ impl Story {
         if ownerless || self.waits(link, field, seen) {
             return Ok(());
         }
-        let shown: Vec<String> = members
-            .iter()
-            .map(|(side, id)| self.plain(field, &self.cast[*side].shows(id, field)))
-            .collect();
+        let shown: Vec<String> =
+            members.iter().map(|(side, id)| self.plain(field, &self.cast[*side].shows(id, field))).collect();
         if shown.iter().any(|value| *value != shown[0]) {
             return Err(format!("{field} of {order} (link {link}) differs, and nobody is asked: {shown:?}"));
         }
@@ -218,14 +220,18 @@ impl Story {
     fn no_word_is_lost(&self, unsettled: &Unsettled, shown: &str, field: &str, account: &str) -> Verdict {
         let account = account.to_lowercase();
         for side in 0..3 {
-            let Some(last) = unsettled.entries.iter().rev().find(|entry| entry.side == side) else { continue };
+            let Some(last) = unsettled.entries.iter().rev().find(|entry| entry.side == side) else {
+                continue;
+            };
             let value = self.plain(field, &last.value);
             if value.is_empty() || value == shown || value == self.plain(field, &unsettled.before) {
                 continue;
             }
             if !account.contains(&last.value.to_lowercase()) {
                 let name = SIDES[side];
-                return Err(format!("{value:?}, entered in {name}, is gone without a trace; all show {shown:?}"));
+                return Err(format!(
+                    "{value:?}, entered in {name}, is gone without a trace; all show {shown:?}"
+                ));
             }
         }
         Ok(())
@@ -259,11 +265,13 @@ impl Story {
             let columns = statement.column_count();
             let mut rows = statement.query([]).expect("it can be read");
             while let Ok(Some(row)) = rows.next() {
-                let cell = |ix| row.get::<_, rusqlite::types::Value>(ix).map_or(String::new(), |cell| match cell {
-                    rusqlite::types::Value::Text(text) => text,
-                    rusqlite::types::Value::Integer(number) => number.to_string(),
-                    _ => "-".to_owned(),
-                });
+                let cell = |ix| {
+                    row.get::<_, rusqlite::types::Value>(ix).map_or(String::new(), |cell| match cell {
+                        rusqlite::types::Value::Text(text) => text,
+                        rusqlite::types::Value::Integer(number) => number.to_string(),
+                        _ => "-".to_owned(),
+                    })
+                };
                 lines.push(format!("  {}", (0..columns).map(cell).collect::<Vec<_>>().join(" | ")));
             }
         }

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tallysync::engine::pass::PassOptions;
 use tallysync::engine::people::Decide;
 use tallysync::store::read::View;
 use twins::kit::{Effect, Fault, Normalise, Normaliser, RetryAfter, When};
 
 use super::story::{Dice, Entry, FIELDS, Story, Verdict};
+use super::wire::Interruption;
 use crate::support::world::{SIDES, Setup, number, text};
 
 /// A config: rules, deletes and brakes as the dice fall.
@@ -27,22 +29,31 @@ pub fn setup(dice: &mut Dice, owner: &mut Option<usize>) -> Setup {
         _ => String::new(),
     };
     setup = setup.field("amount", &format!("type = \"decimal(2)\"\n{amount}"));
-    setup = setup.field("ship_date", match dice.below(3) {
-        0 => "type = \"date\"",
-        1 => "type = \"date\"\nconflict = \"largest\"",
-        _ => "type = \"date\"\nconflict = { prefer = [\"erp\", \"crm\"] }",
-    });
-    setup = setup.field("memo", match dice.below(3) {
-        0 => "",
-        1 => "conflict = { prefer = [\"tallyfy\", \"crm\", \"erp\"] }",
-        _ => "conflict = \"newest\"",
-    });
-    setup = setup.side("tallyfy", match dice.below(4) {
-        0 => "on_delete = \"archive\"",
-        1 => "on_delete = \"ask\"",
-        2 => "on_delete = \"archive\"\narchived = \"deleted\"",
-        _ => "on_delete = \"unlink\"",
-    });
+    setup = setup.field(
+        "ship_date",
+        match dice.below(3) {
+            0 => "type = \"date\"",
+            1 => "type = \"date\"\nconflict = \"largest\"",
+            _ => "type = \"date\"\nconflict = { prefer = [\"erp\", \"crm\"] }",
+        },
+    );
+    setup = setup.field(
+        "memo",
+        match dice.below(3) {
+            0 => "",
+            1 => "conflict = { prefer = [\"tallyfy\", \"crm\", \"erp\"] }",
+            _ => "conflict = \"newest\"",
+        },
+    );
+    setup = setup.side(
+        "tallyfy",
+        match dice.below(4) {
+            0 => "on_delete = \"archive\"",
+            1 => "on_delete = \"ask\"",
+            2 => "on_delete = \"archive\"\narchived = \"deleted\"",
+            _ => "on_delete = \"unlink\"",
+        },
+    );
     if dice.chance(30) {
         setup = setup.side("crm", "on_delete = \"delete\"");
     }
@@ -109,7 +120,9 @@ impl Story {
         let n = self.values;
         match field {
             "amount" => format!("{}.25", 1000 + (n * 7919) % 9000),
-            "ship_date" => format!("{}-{:02}-{:02}T00:00:00.000Z", 2031 + n / 336, 1 + n / 28 % 12, 1 + n % 28),
+            "ship_date" => {
+                format!("{}-{:02}-{:02}T00:00:00.000Z", 2031 + n / 336, 1 + n / 28 % 12, 1 + n % 28)
+            }
             _ if self.dice.chance(12) => String::new(),
             _ => format!("Memo {n:04} x"),
         }
@@ -140,6 +153,39 @@ impl Story {
         self.cast[side].edit(&id, field, Value::from(value.as_str()));
         self.tell(format!("a person sets {field} of {order} in {} to {value:?}", SIDES[side]));
         self.note(side, &id, &order, field);
+    }
+
+    /// A pass during which a person edits.
+    pub(super) async fn edit_meanwhile(&mut self) -> Verdict {
+        let Some((side, order, id)) = self.someones_record() else { return Ok(()) };
+        let field = *self.dice.pick(&FIELDS);
+        let value = self.value(&order, field);
+        let edit = self.cast[side].change(&id, field, Value::from(value.as_str()));
+        let after = self.dice.below(8);
+        self.wire.interrupt(Some(Interruption { side, after, edit }));
+        // A pass that settles only part of what happened during it settles nothing.
+        self.meanwhile = true;
+        let passed = self.pass(PassOptions::default(), None).await;
+        self.meanwhile = false;
+        let happened = self.wire.interrupt(None).is_none();
+        if happened {
+            self.tell(format!(
+                "during that pass a person set {field} of {order} in {} to {value:?}",
+                SIDES[side]
+            ));
+            let shown = Self::plain_words(field, &value);
+            let unsettled = self.unsettled.entry((order, field)).or_default();
+            unsettled.entries.push(Entry { side, value: shown });
+        }
+        passed.map(|_| ())
+    }
+
+    /// A value as every side shows it.
+    fn plain_words(field: &str, value: &str) -> String {
+        match field {
+            "ship_date" => value.chars().take(10).collect(),
+            _ => value.to_owned(),
+        }
     }
 
     pub(super) fn take_away(&mut self) {

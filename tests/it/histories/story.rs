@@ -91,7 +91,9 @@ pub struct Story {
     /// Where the state file is.
     pub folder: tempfile::TempDir,
     pub(super) clock: Arc<TestClock>,
-    wire: Arc<Wire>,
+    pub(super) wire: Arc<Wire>,
+    /// A person edits during the pass that runs.
+    pub(super) meanwhile: bool,
     store: Handle,
     random: Arc<TestRandom>,
     engine: Option<Engine>,
@@ -121,7 +123,9 @@ impl Story {
         let store = Store::open(&folder.path().join("state.db")).expect("a new state file opens");
         let rules = config.split("[[sync]]").nth(1).unwrap_or_default();
         let rules = rules.lines().filter(|line| {
-            ["first", "conflict", "owner", "create", "on_delete", "deletes"].iter().any(|w| line.starts_with(w))
+            ["first", "conflict", "owner", "create", "on_delete", "deletes"]
+                .iter()
+                .any(|w| line.starts_with(w))
         });
         let told = vec![format!("the config: {}", rules.collect::<Vec<_>>().join("; "))];
         let mut story = Story {
@@ -134,6 +138,7 @@ impl Story {
             folder,
             clock,
             wire,
+            meanwhile: false,
             store: Handle::inline(store),
             random: Arc::new(TestRandom::default()),
             engine: None,
@@ -220,7 +225,8 @@ impl Story {
         for _ in 0..10 {
             self.clock.advance(SignedDuration::from_mins(30));
             let sync = self.engine().sync_named(SYNC).expect("the config has it");
-            let printed = self.engine().plan(&sync, true).await.map_err(|error| format!("no plan: {error}"))?;
+            let printed =
+                self.engine().plan(&sync, true).await.map_err(|error| format!("no plan: {error}"))?;
             if !printed.failures.is_empty() {
                 self.tell(format!("a plan, in spite of {:?}", printed.failures));
                 continue;
@@ -260,6 +266,7 @@ impl Story {
             75..=79 => self.resolve().await?,
             80..=81 => self.approve().await?,
             82..=84 => self.clear_faults(),
+            85..=89 => self.edit_meanwhile().await?,
             _ => {
                 let options = PassOptions { settle: self.dice.chance(20), ..PassOptions::default() };
                 self.pass(options, None).await?;
@@ -281,7 +288,8 @@ impl Story {
             let options = PassOptions { sweep: round % 4 == 1, ..PassOptions::default() };
             let report = self.pass(options, None).await?;
             let moving = self.rows(View::OpenWrites).await;
-            let moving = moving.iter().filter(|row| ["new", "open", "sent"].contains(&text(row, "state").as_str()));
+            let moving =
+                moving.iter().filter(|row| ["new", "open", "sent"].contains(&text(row, "state").as_str()));
             let moving: Vec<String> = moving.map(|row| format!("{row:?}")).collect();
             let report = report.unwrap_or_default();
             if let Some(idle) = report.idle {
@@ -301,7 +309,11 @@ impl Story {
 
     // ---- what the program does -----------------------------------------------------------------------
 
-    async fn pass(&mut self, options: PassOptions, death: Option<Death>) -> Result<Option<PassReport>, String> {
+    pub(super) async fn pass(
+        &mut self,
+        options: PassOptions,
+        death: Option<Death>,
+    ) -> Result<Option<PassReport>, String> {
         let kind = if options.sweep { "sweep" } else { "pass" };
         self.clock.advance(SignedDuration::from_secs(15));
         let before: Vec<usize> = self.cast.iter().map(|actor| actor.hub().world().requests().len()).collect();
@@ -328,7 +340,7 @@ impl Story {
                     "{kind}: {} changed, {} links, {:?}, failures {:?}, held {:?}, idle {:?}",
                     report.changed, report.decided, report.applied, report.failures, report.held, report.idle
                 ));
-                if report.failures.is_empty() && report.idle.is_none() && !options.settle {
+                if report.failures.is_empty() && report.idle.is_none() && !options.settle && !self.meanwhile {
                     self.settle().await;
                 }
                 Ok(Some(report))
@@ -349,7 +361,10 @@ impl Story {
                     } else {
                         format!(" STRUCK BY {:?}", request.faults)
                     };
-                    lines.push(format!("    {name}: {method} {target} {body} -> {:?}{struck}", request.status));
+                    lines.push(format!(
+                        "    {name}: {method} {target} {body} -> {:?}{struck}",
+                        request.status
+                    ));
                 }
             }
         }
@@ -369,7 +384,8 @@ impl Story {
         let mut settled = Vec::new();
         for (order, field) in self.unsettled.keys() {
             let Some((link, members)) = links.iter().find(|(_, members)| {
-                members.len() == 3 && members.iter().all(|(side, id)| self.cast[*side].shows(id, "order_no") == *order)
+                members.len() == 3
+                    && members.iter().all(|(side, id)| self.cast[*side].shows(id, "order_no") == *order)
             }) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tallysync::ports::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use tokio::sync::Notify;
-use twins::kit::{Hub, Outcome, Request};
+use twins::kit::{Edit, Hub, Outcome, Request};
 
 /// When the program dies: at which request from now, and whether that request still arrives.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +17,22 @@ pub struct Death {
     pub arrives: bool,
 }
 
+/// A person's edit in the middle of what the program does.
+#[derive(Debug, Clone)]
+pub struct Interruption {
+    /// The side that it happens on.
+    pub side: usize,
+    /// Reads there that go through before: it happens just before a read, for behind the last look at a
+    /// record there is a moment that no API without conditions can close.
+    pub after: usize,
+    /// The edit.
+    pub edit: Edit,
+}
+
 /// Carries requests to the twins.
 pub struct Wire {
     hubs: Vec<Arc<Hub>>,
+    interruption: Mutex<Option<Interruption>>,
     death: Mutex<Option<Death>>,
     dead: Notify,
 }
@@ -27,7 +40,7 @@ pub struct Wire {
 impl Wire {
     /// A wire to these twins, the first at port 1, and so on.
     pub fn new(hubs: Vec<Arc<Hub>>) -> Wire {
-        Wire { hubs, death: Mutex::default(), dead: Notify::new() }
+        Wire { hubs, interruption: Mutex::default(), death: Mutex::default(), dead: Notify::new() }
     }
 
     /// The addresses of the twins.
@@ -38,6 +51,26 @@ impl Wire {
     /// Arms the death of the program, or disarms it.
     pub fn arm(&self, death: Option<Death>) {
         *self.death.lock().expect("nobody panics with it") = death;
+    }
+
+    /// Lets a person edit during what comes next, or takes that back; gives what has not happened.
+    pub fn interrupt(&self, interruption: Option<Interruption>) -> Option<Interruption> {
+        std::mem::replace(&mut *self.interruption.lock().expect("nobody panics with it"), interruption)
+    }
+
+    fn people_act(&self, side: usize, method: &str) {
+        let mut interruption = self.interruption.lock().expect("nobody panics with it");
+        let Some(armed) = interruption.as_mut().filter(|armed| armed.side == side && method == "GET") else {
+            return;
+        };
+        if armed.after > 0 {
+            armed.after -= 1;
+            return;
+        }
+        let edit = armed.edit.clone();
+        *interruption = None;
+        // The record may be gone by now; then nobody edits it.
+        let _ = self.hubs[side].person(edit);
     }
 
     /// Waits until the program is dead.
@@ -67,6 +100,7 @@ impl Wire {
             asked = asked.with_header(name, value);
         }
         asked.body = request.body.clone().unwrap_or_default();
+        self.people_act(place - 1, &request.method);
         match self.hubs[place - 1].exchange(asked) {
             Outcome::Closed => Err(TransportError::AnswerLost("the connection was closed".to_owned())),
             Outcome::Broken(_) => Err(TransportError::AnswerLost("the answer broke off".to_owned())),

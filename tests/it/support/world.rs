@@ -153,7 +153,8 @@ impl Setup {
             text += &format!("[sync.fields.{field}]\n{options}\n");
             for (name, actor) in SIDES.iter().zip(cast) {
                 let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
-                let lacks = self.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
+                let lacks =
+                    self.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
                 if !has_own && !lacks {
                     text += &format!("{name} = \"{}\"\n", actor.path(field));
                 }
