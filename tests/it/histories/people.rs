@@ -139,16 +139,24 @@ impl Story {
         if known.is_empty() {
             return None;
         }
-        let order = self.dice.pick(&known).clone();
+        // Trouble comes from several people at the same thing, not from everybody at their own.
+        if !self.dice.chance(60) || !known.contains(&self.hot.0) {
+            self.hot = (self.dice.pick(&known).clone(), self.dice.pick(&FIELDS));
+        }
+        let order = self.hot.0.clone();
         let side = self.dice.below(3);
         let ids = self.live(side, &order);
         let id = ids.get(self.dice.below(ids.len()))?.clone();
         Some((side, order, id))
     }
 
+    fn field(&mut self) -> &'static str {
+        if self.dice.chance(60) { self.hot.1 } else { self.dice.pick(&FIELDS) }
+    }
+
     pub(super) fn edit(&mut self) {
         let Some((side, order, id)) = self.someones_record() else { return };
-        let field = *self.dice.pick(&FIELDS);
+        let field = self.field();
         let value = self.value(&order, field);
         self.cast[side].edit(&id, field, Value::from(value.as_str()));
         self.tell(format!("a person sets {field} of {order} in {} to {value:?}", SIDES[side]));
@@ -158,7 +166,7 @@ impl Story {
     /// A pass during which a person edits.
     pub(super) async fn edit_meanwhile(&mut self) -> Verdict {
         let Some((side, order, id)) = self.someones_record() else { return Ok(()) };
-        let field = *self.dice.pick(&FIELDS);
+        let field = self.field();
         let value = self.value(&order, field);
         let edit = self.cast[side].change(&id, field, Value::from(value.as_str()));
         let after = self.dice.below(8);
@@ -254,8 +262,9 @@ impl Story {
             2 => Some(if SIDES[side] == "tallyfy" { "PUT" } else { "PATCH" }.to_owned()),
             _ => None,
         };
-        let skip = u32::try_from(self.dice.below(6)).expect("a small number");
-        let times = 1 + u32::try_from(self.dice.below(3)).expect("a small number");
+        let reads = fault.method.as_deref().is_none_or(|method| method == "GET");
+        let skip = u32::try_from(self.dice.below(if reads { 6 } else { 2 })).expect("a small number");
+        let times = 1 + u32::try_from(self.dice.below(if reads { 3 } else { 6 })).expect("a small number");
         let fault = fault.after(skip).times(times);
         self.tell(format!("trouble ahead in {}: {fault:?}", SIDES[side]));
         self.cast[side].hub().fault(fault);

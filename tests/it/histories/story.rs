@@ -94,6 +94,8 @@ pub struct Story {
     pub(super) wire: Arc<Wire>,
     /// A person edits during the pass that runs.
     pub(super) meanwhile: bool,
+    /// The order and field that people are busy with.
+    pub(super) hot: (String, &'static str),
     store: Handle,
     random: Arc<TestRandom>,
     engine: Option<Engine>,
@@ -139,6 +141,7 @@ impl Story {
             clock,
             wire,
             meanwhile: false,
+            hot: (String::new(), "memo"),
             store: Handle::inline(store),
             random: Arc::new(TestRandom::default()),
             engine: None,
@@ -245,9 +248,9 @@ impl Story {
         let seconds = 1 + self.dice.below(90);
         self.clock.advance(SignedDuration::from_secs(i64::try_from(seconds).expect("a small number")));
         match self.dice.below(100) {
-            0..=37 => self.edit(),
-            38..=42 => self.enter_order(),
-            43..=46 => self.take_away(),
+            0..=38 => self.edit(),
+            39..=43 => self.enter_order(),
+            44..=46 => self.take_away(),
             47..=49 => self.touch_all(),
             50..=51 => self.normalise(),
             52..=61 => self.fault(),
