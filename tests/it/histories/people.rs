@@ -141,7 +141,7 @@ impl Story {
         }
         // Trouble comes from several people at the same thing, not from everybody at their own.
         if !self.dice.chance(60) || !known.contains(&self.hot.0) {
-            self.hot = (self.dice.pick(&known).clone(), self.dice.pick(&FIELDS));
+            self.hot = (self.dice.pick(&known).clone(), *self.dice.pick(&FIELDS));
         }
         let order = self.hot.0.clone();
         let side = self.dice.below(3);
@@ -151,7 +151,7 @@ impl Story {
     }
 
     fn field(&mut self) -> &'static str {
-        if self.dice.chance(60) { self.hot.1 } else { self.dice.pick(&FIELDS) }
+        if self.dice.chance(60) { self.hot.1 } else { *self.dice.pick(&FIELDS) }
     }
 
     pub(super) fn edit(&mut self) {
