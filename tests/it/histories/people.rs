@@ -169,8 +169,8 @@ impl Story {
         let field = self.field();
         let value = self.value(&order, field);
         let edit = self.cast[side].change(&id, field, Value::from(value.as_str()));
-        let after = self.dice.below(8);
-        self.wire.interrupt(Some(Interruption { side, after, edit }));
+        let after = self.dice.below(3);
+        self.wire.interrupt(Some(Interruption { side, record: id, after, edit }));
         // A pass that settles only part of what happened during it settles nothing.
         self.meanwhile = true;
         let passed = self.pass(PassOptions::default(), None).await;

@@ -22,8 +22,10 @@ pub struct Death {
 pub struct Interruption {
     /// The side that it happens on.
     pub side: usize,
-    /// Reads there that go through before: it happens just before a read, for behind the last look at a
-    /// record there is a moment that no API without conditions can close.
+    /// The record. The edit happens just before the program looks at it: between its last look and its
+    /// write there is a moment that no API without conditions can close.
+    pub record: String,
+    /// Looks at the record that go by before.
     pub after: usize,
     /// The edit.
     pub edit: Edit,
@@ -58,11 +60,12 @@ impl Wire {
         std::mem::replace(&mut *self.interruption.lock().expect("nobody panics with it"), interruption)
     }
 
-    fn people_act(&self, side: usize, method: &str) {
+    fn people_act(&self, side: usize, request: &HttpRequest) {
         let mut interruption = self.interruption.lock().expect("nobody panics with it");
-        let Some(armed) = interruption.as_mut().filter(|armed| armed.side == side && method == "GET") else {
-            return;
+        let looks = |armed: &&mut Interruption| {
+            armed.side == side && request.method == "GET" && request.url.contains(&armed.record)
         };
+        let Some(armed) = interruption.as_mut().filter(looks) else { return };
         if armed.after > 0 {
             armed.after -= 1;
             return;
@@ -100,7 +103,7 @@ impl Wire {
             asked = asked.with_header(name, value);
         }
         asked.body = request.body.clone().unwrap_or_default();
-        self.people_act(place - 1, &request.method);
+        self.people_act(place - 1, request);
         match self.hubs[place - 1].exchange(asked) {
             Outcome::Closed => Err(TransportError::AnswerLost("the connection was closed".to_owned())),
             Outcome::Broken(_) => Err(TransportError::AnswerLost("the answer broke off".to_owned())),
