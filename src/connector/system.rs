@@ -11,11 +11,12 @@ use super::api::{Capabilities, Entity, EntityRequest, Failure, FailureClass, Pro
 use super::auth::{AuthTable, to_json};
 use super::capabilities;
 use super::client::{ConnectionStatus, Limits, Ports, Purpose, QuotaHeader};
-use super::connection::{Ask, Connection, Settings};
+use super::connection::{Answer, Ask, Connection, Settings};
 use super::definition::{CapabilitySection, Definition, LimitsSection, Operation, Template};
 use super::entity::DeclarativeEntity;
 use super::placeholder::{Scope, Text, plain, render_tree, unknown};
 use super::rules::{CallKind, Rule, duration};
+use super::scan;
 use super::secret::Secret;
 use super::vars::{self, Vars};
 use super::wire::{Dialect, chosen};
@@ -153,6 +154,8 @@ impl DeclarativeSystem {
             match self.connection.exchange(ask).await {
                 Ok(answer) => {
                     for pointer in &operation.fingerprint {
+                        // Half an answer names nobody: taken as somebody else, it would undo the acceptance.
+                        legible(&answer, pointer, system)?;
                         shown.extend(answer.value(pointer).filter(|v| !v.is_null()).map(|v| plain(&v)));
                     }
                 }
@@ -179,6 +182,17 @@ impl DeclarativeSystem {
             clock_error_ms: offset.map_or(0, |offset| offset.error_ms),
         })
     }
+}
+
+/// An error when a place in the body cannot be looked at, because the body is no JSON.
+fn legible(answer: &Answer, place: &str, system: &str) -> Result<(), Failure> {
+    if place.starts_with("header:") || answer.empty {
+        return Ok(());
+    }
+    let attempted = format!("ask {system} who we are");
+    scan::at(&answer.text, &answer.pointer(place))
+        .map(|_| ())
+        .map_err(|why| Failure::new(FailureClass::Bug, attempted, why))
 }
 
 impl System for DeclarativeSystem {

@@ -291,6 +291,20 @@ async fn a_refused_session_is_renewed_once_and_a_strange_base_url_never_used() {
 }
 
 #[tokio::test]
+async fn half_an_answer_to_who_we_are_is_a_failure_and_nobody_else() {
+    let fakes = fakes(|request| {
+        if request.url.ends_with("/token") {
+            return answer(200, r#"{"access_token":"a1","instance_url":"https://x.salesforce.com"}"#);
+        }
+        answer(200, r#"{"organization_id":"00D1","user_"#)
+    });
+    let vars = [("auth_mode", "client_credentials"), ("client_id", "id"), ("client_secret", "$S")];
+    let failure = system(&spec("salesforce", &vars, false), &fakes).probe().await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Bug);
+    assert!(failure.answered.contains("not valid JSON"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_rotated_refresh_token_is_saved_before_it_is_needed() {
     let fakes = fakes(|request| {
         if request.url.ends_with("/token") {

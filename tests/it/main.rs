@@ -20,6 +20,7 @@ mod demo;
 mod documents;
 mod faults;
 mod harness;
+mod histories;
 mod kills;
 mod own_connector;
 mod scenarios;

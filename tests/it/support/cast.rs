@@ -155,6 +155,12 @@ impl Actor {
 
     /// A person changes one field.
     pub fn edit(&self, id: &str, field: &str, value: Value) {
+        let edit = self.change(id, field, value);
+        self.hub().person(edit).unwrap_or_else(|problem| panic!("{field} of {id}: {problem}"));
+    }
+
+    /// The edit of one field, for a person to make later.
+    pub fn change(&self, id: &str, field: &str, value: Value) -> Edit {
         let (entity, pointer) = self.place(field);
         let value = self.own_shape(field, value);
         let patch = pointer.rsplit('/').filter(|part| !part.is_empty()).fold(value, |inner, part| {
@@ -162,8 +168,7 @@ impl Actor {
             outer.insert(part.to_owned(), inner);
             Value::Object(outer)
         });
-        let edit = Edit::Patch { entity: entity.to_owned(), id: id.to_owned(), patch };
-        self.hub().person(edit).unwrap_or_else(|problem| panic!("{field} of {id}: {problem}"));
+        Edit::Patch { entity: entity.to_owned(), id: id.to_owned(), patch }
     }
 
     /// Entity and JSON pointer of a field in the twin's world.

@@ -1,6 +1,10 @@
 //! What a story changes about the usual config. Plain text lines; the world puts them together.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::cast::Actor;
+use super::world::{SIDES, SYNC};
 
 /// What a story changes about the usual config.
 #[derive(Clone)]
@@ -98,5 +102,54 @@ impl Setup {
             lines.retain(|line| !line.starts_with("create"));
         }
         self
+    }
+
+    /// The config of this setup for a cast that is reached at these addresses. Tokens and the state file stand
+    /// in the folder.
+    pub fn config_text(
+        &self,
+        cast: &[Actor],
+        addresses: &[&str],
+        folder: &Path,
+        epoch: Option<&Path>,
+    ) -> String {
+        let mut text = format!("[state]\npath = \"{}/state.db\"\n", folder.display());
+        if let Some(epoch) = epoch {
+            text += &format!("epoch = \"{}\"\n", epoch.display());
+        }
+        for ((name, actor), address) in SIDES.iter().zip(cast).zip(addresses) {
+            let token = folder.join(format!("{name}.token"));
+            std::fs::write(&token, actor.token()).expect("the token is stored");
+            text += &format!(
+                "[systems.{name}]\n{}base_url = \"{address}\"\nbudget = {{ per_minute = 100000 }}\n\
+                 auth = {}\n",
+                actor.system(),
+                self.auth.get(*name).cloned().unwrap_or_else(|| format!(
+                    "{{ kind = \"token\", token = {{ file = \"{}\" }} }}",
+                    token.display()
+                ))
+            );
+        }
+        text += &self.before;
+        text += &format!("[[sync]]\nname = \"{SYNC}\"\n{}\n", self.sync.join("\n"));
+        for (name, actor) in SIDES.iter().zip(cast) {
+            let lines = self.sides.get(*name).map(|lines| lines.join("\n")).unwrap_or_default();
+            text += &format!("[sync.sides.{name}]\n{}{lines}\n", actor.side());
+        }
+        for (field, options) in &self.fields {
+            text += &format!("[sync.fields.{field}]\n{options}\n");
+            for (name, actor) in SIDES.iter().zip(cast) {
+                let has_own = options.lines().any(|line| line.trim_start().starts_with(&format!("{name} =")));
+                let lacks =
+                    self.lacking.get(field).is_some_and(|sides| sides.iter().any(|side| side == name));
+                if !has_own && !lacks {
+                    text += &format!("{name} = \"{}\"\n", actor.path(field));
+                }
+            }
+        }
+        if !self.guard.is_empty() {
+            text += &format!("[sync.guard]\n{}\n", self.guard.join("\n"));
+        }
+        text
     }
 }
