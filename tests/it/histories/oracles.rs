@@ -250,7 +250,7 @@ impl Story {
     /// The last entry of every side is shown, or the program kept what it displaced.
     fn no_word_is_lost(&self, unsettled: &Unsettled, shown: &str, field: &str, account: &str) -> Verdict {
         let account = account.to_lowercase();
-        for side in 0..3 {
+        for (side, name) in SIDES.iter().enumerate() {
             let Some(last) = unsettled.entries.iter().rev().find(|entry| entry.side == side) else {
                 continue;
             };
@@ -260,7 +260,6 @@ impl Story {
             }
             // The server may have normalised it under the program's eyes.
             if ![&last.value, &value].iter().any(|value| account.contains(&value.to_lowercase())) {
-                let name = SIDES[side];
                 return Err(format!(
                     "{value:?}, entered in {name}, is gone without a trace; all show {shown:?}"
                 ));

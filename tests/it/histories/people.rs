@@ -151,7 +151,7 @@ impl Story {
     }
 
     fn field(&mut self) -> &'static str {
-        if self.dice.chance(60) { self.hot.1 } else { *self.dice.pick(&FIELDS) }
+        if self.dice.chance(60) { self.hot.1 } else { FIELDS[self.dice.below(FIELDS.len())] }
     }
 
     pub(super) fn edit(&mut self) {
