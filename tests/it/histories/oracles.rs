@@ -113,6 +113,7 @@ impl Story {
         let mut accounts: BTreeMap<i64, String> = BTreeMap::new();
         for query in [
             "SELECT link, coalesce(before, '') || ' ' || coalesce(after, '') FROM audit",
+            "SELECT link, 'asked about ' || unit FROM conflict",
             "SELECT link, candidates || observed || coalesce(agreed, '') || coalesce(resolution, '') FROM conflict",
         ] {
             let mut statement = state.prepare(query).expect("the table is there");
@@ -198,6 +199,7 @@ impl Story {
         }
         let Some(unsettled) = self.unsettled.get(&(order.to_owned(), field)) else { return Ok(()) };
         self.last_word(unsettled, &shown[0], field)
+            .and_then(|()| self.somebody_was_asked(unsettled, &shown[0], field, &seen.accounts[&link]))
             .and_then(|()| self.no_word_is_lost(unsettled, &shown[0], field, &seen.accounts[&link]))
             .map_err(|problem| format!("{field} of {order} (link {link}): {problem}"))
     }
@@ -216,10 +218,39 @@ impl Story {
         Ok(())
     }
 
+    /// Without a rule, what somebody entered gives way only to somebody who saw it, or to a decision.
+    fn somebody_was_asked(
+        &self,
+        unsettled: &Unsettled,
+        shown: &str,
+        field: &'static str,
+        account: &str,
+    ) -> Verdict {
+        let entries = &unsettled.entries;
+        let judged = self.asks.contains(&field)
+            && !unsettled.decided
+            && !self.normalised.iter().any(|(known, _)| *known == field)
+            && entries.iter().all(|entry| entry.saw.is_some())
+            && !account.contains(&format!("asked about {field}"));
+        if !judged {
+            return Ok(());
+        }
+        for (place, entry) in entries.iter().enumerate() {
+            let later = &entries[place + 1..];
+            let given_up = later
+                .iter()
+                .any(|next| next.side == entry.side || next.saw.as_deref() == Some(entry.value.as_str()));
+            if !given_up && entry.value != shown && entry.value != unsettled.before {
+                return Err(format!("{entry:?} gave way to {shown:?} and nobody was asked; {entries:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The last entry of every side is shown, or the program kept what it displaced.
     fn no_word_is_lost(&self, unsettled: &Unsettled, shown: &str, field: &str, account: &str) -> Verdict {
         let account = account.to_lowercase();
-        for side in 0..3 {
+        for (side, name) in SIDES.iter().enumerate() {
             let Some(last) = unsettled.entries.iter().rev().find(|entry| entry.side == side) else {
                 continue;
             };
@@ -229,7 +260,6 @@ impl Story {
             }
             // The server may have normalised it under the program's eyes.
             if ![&last.value, &value].iter().any(|value| account.contains(&value.to_lowercase())) {
-                let name = SIDES[side];
                 return Err(format!(
                     "{value:?}, entered in {name}, is gone without a trace; all show {shown:?}"
                 ));

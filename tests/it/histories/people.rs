@@ -101,7 +101,7 @@ impl Story {
         let id = self.cast[side].add(&values);
         self.tell(format!("a person enters {order} in {}: {values:?} ({id})", SIDES[side]));
         for field in FIELDS {
-            self.note(side, &id, order, field);
+            self.note(side, &id, order, field, None);
         }
     }
 
@@ -128,10 +128,10 @@ impl Story {
         }
     }
 
-    fn note(&mut self, side: usize, id: &str, order: &str, field: &'static str) {
+    fn note(&mut self, side: usize, id: &str, order: &str, field: &'static str, saw: Option<String>) {
         let value = self.cast[side].shows(id, field);
         let unsettled = self.unsettled.entry((order.to_owned(), field)).or_default();
-        unsettled.entries.push(Entry { side, value });
+        unsettled.entries.push(Entry { side, value, saw });
     }
 
     fn someones_record(&mut self) -> Option<(usize, String, String)> {
@@ -151,16 +151,17 @@ impl Story {
     }
 
     fn field(&mut self) -> &'static str {
-        if self.dice.chance(60) { self.hot.1 } else { *self.dice.pick(&FIELDS) }
+        if self.dice.chance(60) { self.hot.1 } else { FIELDS[self.dice.below(FIELDS.len())] }
     }
 
     pub(super) fn edit(&mut self) {
         let Some((side, order, id)) = self.someones_record() else { return };
         let field = self.field();
         let value = self.value(&order, field);
+        let saw = self.cast[side].shows(&id, field);
         self.cast[side].edit(&id, field, Value::from(value.as_str()));
         self.tell(format!("a person sets {field} of {order} in {} to {value:?}", SIDES[side]));
-        self.note(side, &id, &order, field);
+        self.note(side, &id, &order, field, Some(saw));
     }
 
     /// A pass during which a person edits.
@@ -183,7 +184,7 @@ impl Story {
             ));
             let shown = Self::plain_words(field, &value);
             let unsettled = self.unsettled.entry((order, field)).or_default();
-            unsettled.entries.push(Entry { side, value: shown });
+            unsettled.entries.push(Entry { side, value: shown, saw: None });
         }
         passed.map(|_| ())
     }

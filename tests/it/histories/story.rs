@@ -61,6 +61,8 @@ pub struct Entry {
     pub side: usize,
     /// What the side showed afterwards.
     pub value: String,
+    /// What the person saw there before, where that is known.
+    pub saw: Option<String>,
 }
 
 /// Entries about one field of one order since all sides last agreed on it.
@@ -86,6 +88,8 @@ pub struct Story {
     pub deleted: BTreeSet<String>,
     /// Fields that some server normalises, and how.
     pub normalised: Vec<(&'static str, Normalise)>,
+    /// Fields without a rule: whoever differs there is asked about.
+    pub asks: Vec<&'static str>,
     /// The side that owns the amount.
     pub owner: Option<usize>,
     /// Where the state file is.
@@ -113,6 +117,11 @@ impl Story {
         let mut dice = Dice::new(seed);
         let mut owner = None;
         let setup = super::people::setup(&mut dice, &mut owner);
+        let ruled = |field: &str| {
+            let options = setup.fields.iter().find(|(name, _)| name == field).map(|(_, options)| options);
+            options.is_some_and(|options| options.contains("conflict") || options.contains("owner"))
+        };
+        let asks = FIELDS.into_iter().filter(|field| !ruled(field)).collect();
         let hubs: Vec<_> = cast.iter().map(|actor| Arc::clone(actor.hub())).collect();
         let clock = Arc::new(TestClock::new(hubs.clone()));
         let wire = Arc::new(Wire::new(hubs));
@@ -136,6 +145,7 @@ impl Story {
             unsettled: BTreeMap::new(),
             deleted: BTreeSet::new(),
             normalised: Vec::new(),
+            asks,
             owner,
             folder,
             clock,
