@@ -155,3 +155,22 @@ fn a_person_with_only_sqlite3_finds_out() {
         "1|2"
     );
 }
+
+#[test]
+fn a_write_that_keeps_failing_is_a_problem_though_it_is_tried_again() {
+    let store = Store::in_memory().unwrap();
+    let (erp, crm) = orders(&store);
+    let link = linked(&store, (erp, crm), "1");
+    let id = store.put_write(&update(link, crm, "1"), at(0)).unwrap();
+    let failing = |store: &Store| {
+        let rows = store.view(View::Problems, None, 100).unwrap();
+        rows.iter().any(|row| row["problem"] == "failing write" && row["id"] == id)
+    };
+    for minutes in 1..=5 {
+        store.move_write(id, WriteState::Open, Some("503"), Some(at(minutes)), at(minutes)).unwrap();
+        assert!(!failing(&store), "{minutes} tries may be bad luck");
+        assert!(store.mark_sent(id, at(minutes)).unwrap());
+    }
+    store.move_write(id, WriteState::Open, Some("503"), Some(at(9)), at(9)).unwrap();
+    assert!(failing(&store));
+}

@@ -369,6 +369,10 @@ SELECT 'uncertain write', w.sync, w.id, l.title, w.op || ' in ' || w.system || '
        'tallysync adopt ' || w.id || ' RECORD or tallysync retry ' || w.id
 FROM write w JOIN link l ON l.id = w.link WHERE w.state = 'uncertain'
 UNION ALL
+SELECT 'failing write', w.sync, w.id, l.title, w.op || ' in ' || w.system || ': ' || coalesce(w.failure, ''), w.made_at,
+       'it is tried again by itself; tallysync drop ' || w.id || ' gives it up'
+FROM write w JOIN link l ON l.id = w.link WHERE w.state = 'open' AND w.attempts >= 5
+UNION ALL
 SELECT 'held batch', b.sync, b.id, b.guard, b.why, b.made_at, 'tallysync approve ' || b.id
 FROM batch b WHERE b.state = 'held'
 UNION ALL
