@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::deletes;
-use super::reconcile::observed;
+use super::reconcile::{observed, save_decision};
 use super::view::LinkView;
 use super::{Engine, EngineError, Result};
 use crate::connector::api::Lookup;
-use crate::core::merge::{Candidate, Choice, Conflict, Decision, impose, resolve};
+use crate::core::merge::{Candidate, Choice, Conflict, impose, resolve};
 use crate::core::value::Value;
 use crate::store::conflicts::ConflictRow;
-use crate::store::decisions::AgreedRow;
 use crate::store::outbox::{Op, Write, WriteState};
 use crate::store::{Result as StoreResult, Store, StoreError};
 
@@ -211,7 +210,7 @@ fn standing(store: &Store, id: i64) -> StoreResult<Write> {
 }
 
 fn resolve_row(ctx: &Context, store: &Store, row: &ConflictRow, decide: &Decide) -> Result<String> {
-    let Some(view) = LinkView::load(ctx, store, row.link)? else {
+    let Some(mut view) = LinkView::load(ctx, store, row.link)? else {
         return Err(EngineError::Refused(format!("the link of conflict {} ended", row.id)));
     };
     if row.kind == "delete" {
@@ -245,7 +244,7 @@ fn resolve_row(ctx: &Context, store: &Store, row: &ConflictRow, decide: &Decide)
         Choice::Values(values) if row.kind == "alternating" => impose(&input, values),
         choice => resolve(&input, &stored_conflict(ctx, unit, row), &choice).map_err(EngineError::Refused)?,
     };
-    store_decision(ctx, store, &view, unit, &decision)?;
+    save_decision(ctx, store, &mut view, unit, &decision)?;
     store.end_conflict(row.id, "resolved", &said, ctx.now)?;
     store.mark_due(row.link, ctx.now, std::time::Duration::ZERO, "resolved")?;
     Ok(format!("conflict {} is resolved: {said}; it is written at the next pass", row.id))
@@ -382,34 +381,6 @@ fn stored_conflict(ctx: &Context, unit: &crate::core::spec::Unit, row: &Conflict
         })
         .collect();
     Conflict { agreed: row.agreed.as_ref().map(values), candidates, reason: row.why.clone() }
-}
-
-fn store_decision(
-    ctx: &Context,
-    store: &Store,
-    view: &LinkView,
-    unit: &crate::core::spec::Unit,
-    decision: &Decision,
-) -> Result<()> {
-    if let Some(agreed) = &decision.agreed {
-        for (ix, value) in unit.fields.iter().zip(&agreed.values) {
-            let Some(field) = ctx.spec.fields.get(*ix) else { continue };
-            let origin =
-                agreed.origin.iter().filter_map(|side| Some(ctx.spec.sides.get(*side)?.name.clone()));
-            let row = AgreedRow {
-                field: field.name.clone(),
-                number: agreed.number,
-                value: value.stored(),
-                origin: origin.collect(),
-                stamp: agreed.stamp,
-            };
-            store.set_agreed(view.link.id, &row, &decision.reason, ctx.now)?;
-        }
-    }
-    for (side, base, stands) in &decision.members {
-        super::reconcile::save_base(ctx, store, view, unit, *side, base, *stands)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -188,7 +188,21 @@ fn enter(store: &Store, view: &mut LinkView) -> Result<()> {
 }
 
 fn save(ctx: &Context, store: &Store, view: &mut LinkView, unit: &Unit, decision: &Decision) -> Result<()> {
-    let link = view.link.id;
+    save_decision(ctx, store, view, unit, decision)?;
+    save_conflict(ctx, store, view, unit, decision)
+}
+
+/// Stores what was decided about one unit: the agreed values, and what every member is accounted for with.
+///
+/// # Errors
+/// When the state file cannot be used.
+pub(super) fn save_decision(
+    ctx: &Context,
+    store: &Store,
+    view: &mut LinkView,
+    unit: &Unit,
+    decision: &Decision,
+) -> Result<()> {
     if let Some(agreed) = &decision.agreed {
         for (ix, value) in unit.fields.iter().zip(&agreed.values) {
             let Some(field) = ctx.spec.fields.get(*ix) else { continue };
@@ -201,14 +215,14 @@ fn save(ctx: &Context, store: &Store, view: &mut LinkView, unit: &Unit, decision
                 origin: origin.collect(),
                 stamp: agreed.stamp,
             };
-            store.set_agreed(link, &row, &decision.reason, ctx.now)?;
+            store.set_agreed(view.link.id, &row, &decision.reason, ctx.now)?;
             view.agreed.insert(field.name.clone(), row);
         }
     }
     for (side, base, stands) in &decision.members {
         save_base(ctx, store, view, unit, *side, base, *stands)?;
     }
-    save_conflict(ctx, store, view, unit, decision)
+    Ok(())
 }
 
 /// Stores the base of one member for one unit; fields that the side lacks have none.
