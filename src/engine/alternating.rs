@@ -2,7 +2,8 @@
 //! decides. Only counts and freezes: what is right is not decided here.
 
 use super::context::Context;
-use super::reconcile::{Due, observed, side_name};
+use super::decisions::observed;
+use super::reconcile::{Due, side_name};
 use super::view::LinkView;
 use crate::core::spec::SideIx;
 use crate::store::conflicts::ConflictRow;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::apply::{Sending, Sent};
 use super::context::Context;
-use super::reconcile::save_base;
+use super::decisions::save_base;
 use super::view::{LinkView, seen_of};
 use super::{Engine, Result};
 use crate::core::account::{Outcome, WriteBack, after_write};

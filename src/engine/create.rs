@@ -243,7 +243,7 @@ fn seed_bases(
             })
             .collect();
         if let Some(base) = base {
-            super::reconcile::save_base(
+            super::decisions::save_base(
                 ctx,
                 store,
                 &view,

@@ -13,6 +13,7 @@ pub mod counterparts;
 pub mod create;
 pub mod daemon;
 
+mod decisions;
 pub mod deletes;
 pub mod guards;
 pub mod inspect;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::decisions::{observed, save_decision};
 use super::deletes;
-use super::reconcile::{observed, save_decision};
 use super::view::LinkView;
 use super::{Engine, EngineError, Result};
 use crate::connector::api::Lookup;
