@@ -183,7 +183,7 @@ fn touches(ctx: &super::context::Context, unit: &crate::core::spec::Unit, write:
         .any(|ix| ctx.spec.fields.get(*ix).is_some_and(|field| write.fields.contains_key(&field.name)))
 }
 
-/// The id of the record that a lookup found, for messages.
+/// The record, when a look found it.
 pub(super) fn found(lookup: Lookup) -> Option<Record> {
     match lookup {
         Lookup::Found(record) => Some(record),

@@ -155,15 +155,6 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what was accounted for a member: it left the link, or its record was replaced.
-    ///
-    /// # Errors
-    /// When the state file cannot be used.
-    pub fn forget_bases(&self, link: i64, side: &str) -> Result<()> {
-        self.run("DELETE FROM base WHERE link = ?1 AND side = ?2", params![link, side])?;
-        Ok(())
-    }
-
     /// No base of any link is trusted any more: the state file is older than the systems' view (P14).
     ///
     /// # Errors
